@@ -1,0 +1,120 @@
+# sendas - a DKIM-signing SMTP submission relay
+#   make            build/sendas                make check    all tests
+#   make demo       one message, shown whole    make asan     all tests under ASan and UBSan
+#   make deps       install what is missing     make lint     clang-tidy, cppcheck
+#   make install    PREFIX, DESTDIR             make fuzz     libFuzzer on every parser (FUZZ_SECONDS each)
+#   make format     clang-format
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+BUILD ?= build
+CC ?= cc
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+FUZZ_CC ?= clang
+FUZZ_SECONDS ?= 60
+JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+ifeq ($(filter -j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(JOBS)
+endif
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
+	-Wformat=2 -Werror
+HARDENING := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2 -fPIE
+OPTIMIZE ?= -O2 -g
+SANITIZE ?=
+CFLAGS_ALL = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(if $(SANITIZE),$(SANITIZE) -fno-omit-frame-pointer,$(HARDENING)) \
+	-D_GNU_SOURCE -DSENDAS_VERSION='"$(VERSION)"' -Iinclude -pthread $(CFLAGS)
+LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(SANITIZE) -pthread $(LDFLAGS)
+LDLIBS := -lunbound -levent_openssl -levent_pthreads -levent -lssl -lcrypto -lcyaml -lyaml -lsqlite3 -lcrypt -lidn2 -lcurl -ljansson
+
+SOURCES := $(filter-out src/main.c,$(wildcard src/*/*.c))
+OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)
+UNIT_SOURCES := $(filter-out tests/fuzz/%,$(wildcard tests/*/test_*.c))
+UNIT_TESTS := $(UNIT_SOURCES:tests/%.c=$(BUILD)/tests/%)
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_REPLAYS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
+
+.PHONY: all demo check check-only unit asan asan-check lint format fuzz fuzz-build install deps clean
+all: $(BUILD)/sendas
+
+$(BUILD)/sendas: $(BUILD)/obj/main.o $(BUILD)/libsendas.a
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+
+$(BUILD)/libsendas.a: $(OBJECTS)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/obj/%.o: src/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+$(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libsendas.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
+
+$(BUILD)/tests/%: tests/%.c $(BUILD)/libsendas.a
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libsendas.a -lcheck -lsubunit -lm -lrt $(LDLIBS)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- running ---------------------------------------------------------------------------------------
+
+deps:
+	@tests/tools/deps
+
+demo: deps
+	@$(MAKE) --no-print-directory all
+	@tests/demo/demo $(BUILD)/sendas
+
+check: deps
+	@$(MAKE) --no-print-directory check-only
+
+check-only: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
+	@tests/tools/run-tests $(BUILD)
+
+# The fast part: unit tests and saved fuzz inputs, no servers.
+unit: $(UNIT_TESTS) $(FUZZ_REPLAYS)
+	@tests/tools/run-tests --unit $(BUILD)
+
+asan: deps
+	@$(MAKE) --no-print-directory check-only BUILD=build/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' OPTIMIZE='-O1 -g'
+
+lint: deps
+	@tests/tools/lint
+
+format:
+	clang-format -i $(wildcard src/*.c src/*/*.[ch] include/sendas/*.h tests/*.h tests/*/*.[ch])
+
+# ---- fuzzing: FUZZ_SECONDS for each target, findings under build/fuzz/findings ----------------------------
+
+FUZZ_BINARIES := $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz/%)
+fuzz: deps
+	@$(MAKE) --no-print-directory fuzz-build
+	@tests/tools/run-fuzz build/fuzz $(FUZZ_SECONDS)
+
+fuzz-build: $(FUZZ_BINARIES)
+
+build/fuzz/%: tests/fuzz/%.c $(SOURCES)
+	@mkdir -p $(@D)
+	$(FUZZ_CC) $(filter-out -fstack-clash-protection,$(CFLAGS_ALL)) -Itests -O1 -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=undefined -o $@ $< $(SOURCES) $(LDLIBS)
+
+# ---- installing ------------------------------------------------------------------------------------------
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/doc/sendas $(DESTDIR)$(UNITDIR)
+	install -m 755 $(BUILD)/sendas $(DESTDIR)$(PREFIX)/sbin/sendas
+	install -m 644 docs/sendas.8 $(DESTDIR)$(PREFIX)/share/man/man8/sendas.8
+	install -m 644 docs/sendas.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/sendas.yaml.5
+	install -m 644 conf/sendas.yaml $(DESTDIR)$(PREFIX)/share/doc/sendas/sendas.yaml
+	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/sendas.service > $(DESTDIR)$(UNITDIR)/sendas.service
+	chmod 644 $(DESTDIR)$(UNITDIR)/sendas.service
+
+clean:
+	rm -rf build

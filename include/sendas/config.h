@@ -1,0 +1,157 @@
+/* sendas/config.h - sendas.yaml and users.yaml: read by libcyaml, checked strictly, defaults filled in.
+ *
+ * A configuration is immutable once loaded; a reload makes a new one.  Every mistake is reported as
+ * "file:line: what was found, what was expected".  Domain names are A-labels in lower case here. */
+#ifndef SENDAS_CONFIG_H
+#define SENDAS_CONFIG_H
+
+#include "sendas/base.h"
+
+enum config_tls_mode { CONFIG_TLS_STARTTLS = 0, CONFIG_TLS_IMPLICIT };
+enum config_prefer { CONFIG_PREFER_IPV4 = 0, CONFIG_PREFER_IPV6, CONFIG_PREFER_ANY };
+enum config_delivery_tls { CONFIG_DELIVERY_OPPORTUNISTIC = 0, CONFIG_DELIVERY_REQUIRED };
+
+struct config_listener {
+    char *address; /* a numeric IPv4 or IPv6 address; "::" is both families */
+    uint16_t port;
+    enum config_tls_mode tls;
+};
+
+struct config_key {
+    char *selector;
+    char *path;
+};
+
+struct config_domain {
+    char *name;
+    struct config_key *keys; /* every key listed signs */
+    size_t n_keys;
+    char *return_path; /* an address, or "" = the From address */
+};
+
+struct config_acme {
+    char *email, *directory, *ca_file;
+    struct config_listener *listen; /* tls unused */
+    size_t n_listen;
+};
+
+struct config_route {
+    char *domain; /* "*" = all others */
+    char *host;   /* a name or a numeric address */
+    uint16_t port;
+    enum config_delivery_tls tls;
+    char *user, *password_file; /* "" = no login */
+};
+
+struct config_server {
+    char *address; /* numeric */
+    uint16_t port;
+};
+
+struct config {
+    char *path; /* the file it came from */
+    char *hostname;
+    struct config_listener *listen;
+    size_t n_listen;
+    struct {
+        char *certificate, *key; /* "" with acme */
+        int min_version;         /* 0x0303 = TLS 1.2, 0x0304 = TLS 1.3 */
+        struct config_acme *acme; /* NULL = none */
+    } tls;
+    struct config_domain *domains;
+    size_t n_domains;
+    char *users_path;
+    struct {
+        uint64_t message_size; /* octets */
+        unsigned recipients;   /* a message */
+        unsigned connections, connections_per_ip;
+        unsigned auth_failures;
+        int64_t auth_window_s;
+        unsigned messages_per_user; /* an hour; 0 = no limit */
+        int64_t idle_timeout_s;
+    } limits;
+    bool hide_client_ip;
+    struct {
+        char *path;
+        int64_t *retry_s; /* the last one repeats */
+        size_t n_retry;
+        int64_t lifetime_s, warn_after_s, history_s; /* warn_after 0 = none */
+    } queue;
+    struct {
+        struct config_server *servers; /* none = full recursion */
+        size_t n_servers;
+        char *trust_anchor; /* "" = the system's root key, "none" = no validation, else a file */
+    } dns;
+    struct {
+        uint16_t port;
+        char **bind;
+        size_t n_bind;
+        enum config_prefer prefer;
+        bool allow_private;
+        unsigned connections_per_domain, connections, messages_per_connection;
+        int64_t connect_timeout_s;
+        enum config_delivery_tls tls;
+        char *ca_file; /* "" = the system's roots */
+        struct config_route *routes;
+        size_t n_routes;
+    } delivery;
+    char *admin_listen; /* "" = off, else "127.0.0.1:9587" */
+    struct {
+        enum log_level level;
+        enum log_format format;
+    } log;
+};
+
+#define CONFIG_DEFAULT_PATH "/etc/sendas/sendas.yaml"
+
+/* Reads and checks `path`.  It checks the files it names too, the way `serve` needs them: that keys, certificate and
+ * users.yaml exist, can be read and are not open to others.  Whether a DKIM key is good is for dkim/ to say. */
+int config_load(const char *path, struct config **ret, struct err *err);
+/* Every default, as if an empty file were legal: hostname "", no domains. */
+struct config *config_defaults(void);
+void config_free(struct config **pc);
+/* The configuration as YAML with every default filled in; what it prints loads to the same again. */
+void config_print(const struct config *c, FILE *out);
+/* The domain's entry, or NULL.  `domain` in A-labels, any case. */
+const struct config_domain *config_find_domain(const struct config *c, struct slice domain);
+/* "90s", "5m", "2h", "5d" -> seconds; "64k", "50m", "100" -> octets.  Anything else is an error. */
+int config_parse_duration(struct slice text, int64_t *ret_s);
+int config_parse_size(struct slice text, uint64_t *ret);
+
+/* ---- users.yaml -------------------------------------------------------------------------------------- */
+
+struct user_password {
+    char *label;
+    char *hash; /* crypt(5) */
+};
+
+struct user {
+    char *name; /* the login: an address; domain in A-labels, lower case */
+    char **send_as; /* patterns: an address, or "*@domain"; at least one */
+    size_t n_send_as;
+    struct user_password *passwords;
+    size_t n_passwords;
+};
+
+struct users {
+    struct user *v;
+    size_t n;
+};
+
+int users_load(const char *path, struct users **ret, struct err *err);
+/* Writes the file anew (mode 0640 for a new one, its present mode and owner otherwise). */
+int users_save(const char *path, const struct users *u, struct err *err);
+void users_free(struct users **pu);
+/* The user whose name is `login` (domain compared as A-label, case folded; the local part exactly,
+ * except for ASCII case), or NULL. */
+const struct user *users_find(const struct users *u, struct slice login);
+/* Adds a user or, to one that exists, patterns and one more password.  Strings are copied. */
+int users_add(struct users *u, const char *name, const char *label, const char *hash, const char *const *send_as,
+              size_t n_send_as, struct err *err);
+/* Removes the user, or with a label only that password.  -1 when there is none. */
+int users_remove(struct users *u, const char *name, const char *label, struct err *err);
+/* Is `pattern` a send_as pattern, and does it cover the address?  '*' stands for a whole local part.
+ * Local parts are compared exactly but for ASCII case, domains by domain_eq. */
+bool users_pattern_matches(const char *pattern, struct slice local, struct slice domain);
+
+#endif

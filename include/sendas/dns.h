@@ -1,0 +1,55 @@
+/* sendas/dns.h - the validating resolver (libunbound) on the event loop.
+ *
+ * A bogus answer is a temporary failure, never "no such record" (RFC 4035 5.5). */
+#ifndef SENDAS_DNS_H
+#define SENDAS_DNS_H
+
+#include "sendas/base.h"
+#include "sendas/config.h"
+
+struct dns;
+struct event_base;
+
+enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_CNAME = 5, DNS_SOA = 6, DNS_PTR = 12, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
+
+enum dns_status {
+    DNS_OK = 0,    /* at least one record */
+    DNS_NODATA,    /* the name exists, no such record */
+    DNS_NXDOMAIN,
+    DNS_TEMPFAIL   /* no answer, SERVFAIL, bogus; `reason` says which */
+};
+
+struct dns_record {
+    struct slice rdata; /* as on the wire */
+    /* decoded, NUL-terminated: A, AAAA: the address; MX, NS, CNAME, PTR: the name, lower case, no final dot ("" = root);
+     * TXT: its strings joined (may hold NULs: use text_len) */
+    const char *text;
+    size_t text_len;
+    unsigned preference; /* MX */
+};
+
+struct dns_answer {
+    enum dns_status status;
+    bool secure;        /* validated by DNSSEC */
+    const char *reason; /* for TEMPFAIL */
+    const struct dns_record *records;
+    size_t n;
+    uint32_t ttl_s;
+    const char *canonical; /* the owner name after CNAMEs; "" if none followed */
+};
+
+/* By `c->dns`; c == NULL: the system's resolvers from resolv.conf, no validation. */
+int dns_open(const struct config *c, struct event_base *base, struct dns **ret, struct err *err);
+void dns_close(struct dns **pd);
+
+struct dns_query;
+/* Asks for `name` (A-labels).  done(ctx, answer) runs on the loop, never before this returns; the answer lives until done returns.
+ * NULL when the query could not be begun (then done is not called).  Each query ends by itself within 60 s. */
+struct dns_query *dns_resolve(struct dns *d, const char *name, enum dns_type type, void (*done)(void *ctx, const struct dns_answer *a), void *ctx);
+/* done will not be called. */
+void dns_cancel(struct dns_query *q);
+
+/* Decodes wire rdata into *ret; strings live in the arena.  -1 when malformed.  (For tests and fuzzing; used on every answer.) */
+int dns_record_decode(struct arena *a, enum dns_type type, struct slice rdata, struct dns_record *ret);
+
+#endif

@@ -1,0 +1,166 @@
+/* sendas/queue.h - the durable queue: SQLite (WAL, synchronous=FULL), one store thread, group commits,
+ * and the schedule of what is due.
+ *
+ * A message is content (its octets as they will go out, in chunks of 64 KiB) and recipients.  Every
+ * change is a request to the store thread; all requests that wait when a commit begins go in with one
+ * fsync, and their callbacks run on the loop thread after it.  Reads have a thread and a connection of
+ * their own, so that no read waits for an fsync.
+ *
+ *   queue_put --commit--> WAITING --due--> TAKEN --queue_finish--> gone | WAITING (later) | TAKEN->DSN put
+ *
+ * An item is the recipients of one message at one domain that are due together.  It is lent to the
+ * `due` callback and comes back by queue_finish.  Failed recipients leave the store in the very
+ * transaction that stores the DSN about them (struct queue_message.closes), so that a crash can lose neither. */
+#ifndef SENDAS_QUEUE_H
+#define SENDAS_QUEUE_H
+
+#include "sendas/base.h"
+#include "sendas/config.h"
+
+enum { QUEUE_ID_LEN = 10, QUEUE_ID_SIZE = QUEUE_ID_LEN + 1, QUEUE_CHUNK = 64 * 1024 };
+
+struct queue;
+struct event_base;
+
+/* ---- what goes in ---------------------------------------------------------------------------------- */
+
+struct queue_recipient_in {
+    struct slice address; /* for the wire */
+    struct slice domain;  /* A-labels, lower case; or an address literal */
+    struct slice orcpt;   /* xtext as the client sent it; empty if none */
+    unsigned notify;      /* SMTP_NOTIFY_ bits */
+};
+
+struct queue_message {
+    char id[QUEUE_ID_SIZE];
+    struct slice sender;     /* reverse-path for the wire; empty = null */
+    struct slice submitted;  /* the client's MAIL FROM where it differs; .p NULL = same */
+    struct slice bounce_to;  /* empty = never bounced */
+    struct slice user;       /* empty for our own DSNs */
+    struct slice message_id; /* with its brackets; empty if none */
+    struct slice envid;      /* xtext */
+    int ret;                 /* enum smtp_ret */
+    bool smtputf8, eightbit;
+    struct slice head;       /* all fields, ours on top, and the empty line */
+    struct spool *body;      /* may be NULL: no body; owned by the caller until `done` ran */
+    struct queue_recipient_in *recipients;
+    size_t n_recipients;
+    /* one line per fact for `trace`: "accepted ...", "signed ..."; may be empty */
+    struct slice *notes;
+    size_t n_notes;
+    /* A DSN: these recipients (queue_item_recipient.row) leave in the same transaction. */
+    const int64_t *closes;
+    size_t n_closes;
+};
+
+enum queue_status {
+    QUEUE_OK = 0,
+    QUEUE_FULL,  /* no space, quota, or the file system is read-only: 452 4.3.1 */
+    QUEUE_FAILED /* anything else, the reason is logged: 451 4.3.0 */
+};
+
+/* A fresh random queue id. */
+int queue_new_id(char ret[QUEUE_ID_SIZE]);
+
+/* ---- life cycle --------------------------------------------------------------------------------------- */
+
+struct queue_item;
+
+struct queue_events {
+    /* An item is due.  It is the callee's until queue_finish.  Called on the loop thread. */
+    void (*due)(void *ctx, struct queue_item *item);
+    void *ctx;
+};
+
+/* Opens or makes the file (mode 0600), brings an older schema up to date, starts the threads, loads the schedule.
+ * No event comes before the loop runs and queue_start was called. */
+int queue_open(const struct config *c, struct event_base *base, const struct queue_events *events, struct queue **ret, struct err *err);
+void queue_start(struct queue *q);
+/* Schedule settings of a new configuration (retry, lifetime, history); the path stays. */
+void queue_reconfigure(struct queue *q, const struct config *c);
+/* Commits what waits, joins the threads.  Callbacks of pending requests run before it returns. */
+void queue_close(struct queue **pq);
+
+/* Stores the message; `done` runs on the loop after the commit, or with the failure.  Everything `m` points at
+ * stays valid until then. */
+void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void *ctx, enum queue_status status), void *ctx);
+/* Messages in the store that are not finished. */
+size_t queue_length(const struct queue *q);
+
+/* ---- what is due ----------------------------------------------------------------------------------------- */
+
+struct queue_item_recipient {
+    int64_t row; /* its key in the store */
+    char *address;
+    char *orcpt; /* "" if none */
+    unsigned notify;
+    unsigned attempts; /* before this one */
+    bool warned;       /* a delay warning went out */
+};
+
+struct queue_item {
+    char id[QUEUE_ID_SIZE];
+    int64_t message_row;
+    char *domain;
+    int64_t created_ms, expires_ms; /* wall clock */
+    /* filled in by queue_load; NULL/0 before */
+    char *sender, *bounce_to, *user, *envid, *message_id;
+    int ret;
+    bool smtputf8, eightbit;
+    uint64_t size; /* octets of content */
+    struct queue_item_recipient *recipients;
+    size_t n_recipients;
+    void *owner; /* for whoever holds the item */
+};
+
+/* Reads envelope and recipients into the item, then done(ctx, ok) on the loop. */
+void queue_load(struct queue *q, struct queue_item *item, void (*done)(void *ctx, bool ok), void *ctx);
+/* Reads chunk `index` (from 0) of the content: done(ctx, bytes) on the loop; bytes.p NULL = failed, n == 0 = past
+ * the end; the bytes live until done returns. */
+void queue_read(struct queue *q, const struct queue_item *item, unsigned index, void (*done)(void *ctx, struct slice bytes), void *ctx);
+
+enum queue_outcome {
+    QUEUE_KEEP = 0,  /* untouched: due again at once (shutdown, connection budget) */
+    QUEUE_DELIVERED, /* leaves the store */
+    QUEUE_DEFERRED,  /* due again as scheduled */
+    QUEUE_FAILED_NO_DSN, /* leaves the store, nobody is told: null sender, or NOTIFY=NEVER */
+    QUEUE_CLOSED     /* has left the store by a DSN's `closes` */
+};
+
+struct queue_result {
+    enum queue_outcome outcome;
+    const char *reply; /* the remote's or our own words, for list and trace; may be NULL */
+    bool warned;       /* a delay warning was queued */
+};
+
+/* When would a recipient with `attempts` attempts made be tried again, counted from now?  Jitter included. */
+int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts);
+/* Gives the item back: results[i] belongs to item->recipients[i] (results NULL: QUEUE_KEEP for all).
+ * `note`: a line for trace about this attempt, may be NULL.  The item is freed.
+ * *next_ms per deferred recipient follows queue_retry_delay_ms at the time of the call, or `retry_after_ms` if that is > 0. */
+void queue_finish(struct queue *q, struct queue_item *item, const struct queue_result *results, int64_t retry_after_ms, const char *note);
+
+/* ---- looking inside, also beside a running daemon (own read-only connection) ------------------------------- */
+
+struct queue_listing_recipient {
+    char *address, *state; /* waiting | held */
+    unsigned attempts;
+    int64_t next_attempt_ms; /* wall clock */
+    char *last_reply;        /* "" before the first attempt */
+};
+
+struct queue_listing {
+    char id[QUEUE_ID_SIZE];
+    char *sender;
+    uint64_t size;
+    int64_t created_ms, expires_ms;
+    bool held;
+    struct queue_listing_recipient *recipients;
+    size_t n_recipients;
+};
+
+/* Calls each(ctx, message) for every unfinished message, oldest first; a non-zero return stops.  A file that does not
+ * exist is an empty queue. */
+int queue_list(const char *path, int (*each)(void *ctx, const struct queue_listing *m), void *ctx, struct err *err);
+
+#endif

@@ -1,0 +1,85 @@
+/* sendas/submission.h - the server side of one SMTP submission session (RFC 6409, 5321, 4954, 3207, 3030).
+ *
+ * A session never sees a socket: bytes go in by submission_feed, replies and actions come out
+ * through `ops`.  Tests, the fuzzer and daemon/ drive it in the same way.
+ *
+ *   GREETED -EHLO-> READY -MAIL-> MAIL -RCPT-> RCPT -DATA-> DATA -"."-> COMMIT -verdict-> READY
+ *                                                  -BDAT-> BDAT ... -LAST-> COMMIT
+ *   READY -AUTH-> AUTH (challenge) -> AUTH_WAIT (worker) -> READY
+ *
+ * While it waits (AUTH_WAIT, COMMIT) it takes no input: submission_feed consumes nothing, and
+ * the caller feeds again when ops->resume was called.
+ * Lifetime: `shared`, `ops` and `ctx` outlive the session. */
+#ifndef SENDAS_SUBMISSION_H
+#define SENDAS_SUBMISSION_H
+
+#include "sendas/base.h"
+#include "sendas/intake.h"
+#include "sendas/smtp.h"
+
+/* ---- what all sessions share: the limits' tables ---------------------------------------------------------- */
+
+struct submission_shared; /* connections per address, failed logins per address, messages per user and hour */
+
+struct submission_shared *submission_shared_new(void);
+void submission_shared_free(struct submission_shared **ps);
+/* A connection from `ip` (IPv6 counted by /64): 0, or -1 and the 421 4.7.0 to send before closing when a limit is reached or
+ * too many logins failed from there.  Each 0 is paired with submission_connection_closed. */
+int submission_connection_opened(struct submission_shared *s, const struct config *c, const char *ip, int64_t now_ms, struct smtp_verdict *v);
+void submission_connection_closed(struct submission_shared *s, const char *ip);
+size_t submission_connections(const struct submission_shared *s);
+
+/* ---- a session ------------------------------------------------------------------------------------------------ */
+
+struct submission;
+
+struct submission_ops {
+    /* Bytes for the client.  The callee copies. */
+    void (*send)(void *ctx, struct slice bytes);
+    /* After what was sent: close the connection. */
+    void (*close)(void *ctx);
+    /* The 220 was sent: begin the handshake, and throw away every byte that came before it (RFC 3207 6). When it is
+     * done the callee calls submission_tls_done. */
+    void (*start_tls)(void *ctx);
+    /* Check a password off the loop; answer by submission_auth_done.  -1 when no more can wait (454 4.7.0). */
+    int (*check_password)(void *ctx, struct intake_settings *settings, struct slice login, struct slice password);
+    /* The client may be fed again. */
+    void (*resume)(void *ctx);
+    /* Message intake; the daemon's are intake_begin, intake_data, ... of intake.h.  begin may return NULL: 452 4.3.1.
+     * commit is answered by submission_commit_done; abort and detach as in intake.h. */
+    struct intake *(*intake_begin)(void *ctx, struct intake_settings *settings, const struct intake_origin *origin, const struct intake_envelope *e);
+    void (*intake_data)(void *ctx, struct intake *in, struct slice bytes);
+    void (*intake_commit)(void *ctx, struct intake *in);
+    void (*intake_abort)(void *ctx, struct intake **in);
+    void (*intake_detach)(void *ctx, struct intake *in);
+    /* A free-space check before a message is taken: false = 452 4.3.1. */
+    bool (*storage_ok)(void *ctx);
+};
+
+/* A new session sends the 220.  `settings` is referenced: a reload does not change a session under way. `tls`: the TLS version
+ * when the port speaks TLS first, empty otherwise. */
+struct submission *submission_new(struct submission_shared *shared, struct intake_settings *settings, const struct submission_ops *ops, void *ctx,
+                                  const char *client_ip, struct slice tls, int64_t now_ms);
+/* Takes bytes; returns how many it consumed.  What it leaves (an unfinished line, or anything while it waits) is offered
+ * again, at the front of more.  It never leaves more than SMTP_AUTH_LINE_MAX octets while it does not wait. */
+size_t submission_feed(struct submission *s, struct slice bytes, int64_t now_ms);
+void submission_tls_done(struct submission *s, const char *version, int64_t now_ms);
+void submission_auth_done(struct submission *s, bool ok, int64_t now_ms);
+void submission_commit_done(struct submission *s, const struct smtp_verdict *v, int64_t now_ms);
+/* The monotonic time at which submission_timeout is to be called; it changes with every other call. */
+int64_t submission_deadline(const struct submission *s);
+void submission_timeout(struct submission *s, int64_t now_ms);
+/* The daemon stops: 421 4.3.2 now if no transaction is under way, else after it.  True when the session has closed. */
+bool submission_shutdown(struct submission *s, int64_t now_ms);
+/* For the log line when the connection ends: the user, or NULL before login; messages accepted. */
+const char *submission_user(const struct submission *s);
+unsigned submission_messages(const struct submission *s);
+/* The connection has gone. */
+void submission_free(struct submission **ps);
+
+/* Is one of the user's passwords this one?  Runs crypt(5), so only on a worker; takes the same time for a user
+ * that does not exist (user NULL) as for a wrong password.  Spaces in the password are also tried removed, as app passwords are
+ * shown in groups. */
+bool submission_password_ok(const struct user *user, struct slice password);
+
+#endif
