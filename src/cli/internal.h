@@ -1,0 +1,43 @@
+/* src/cli/internal.h - what the subcommands share. */
+#ifndef SENDAS_CLI_INTERNAL_H
+#define SENDAS_CLI_INTERNAL_H
+
+#include "sendas/base.h"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+
+/* What a subcommand gets: its own arguments (argv[0] is its name; -c FILE and --help are already taken out). */
+struct cli_args {
+    const char *config_path;
+    bool config_given; /* -c was there */
+    int argc;
+    char **argv;
+};
+
+/* One row a subcommand, in src/cli/cli.c. */
+struct cli_command {
+    const char *name;
+    const char *usage;   /* the line after "usage: sendas " */
+    const char *summary; /* for `sendas --help` */
+    const char *help;    /* the rest of `sendas NAME --help` */
+    int (*run)(const struct cli_args *args);
+};
+
+int cli_serve(const struct cli_args *args);
+int cli_setup(const struct cli_args *args);
+int cli_dns(const struct cli_args *args);
+int cli_key(const struct cli_args *args);
+int cli_user(const struct cli_args *args);
+int cli_queue(const struct cli_args *args);
+int cli_sign(const struct cli_args *args);
+int cli_config(const struct cli_args *args);
+int cli_version(const struct cli_args *args);
+
+/* "sendas: ..." on stderr; returns `code`. */
+int cli_fail(int code, const char *format, ...) PRINTF_LIKE(2, 3);
+/* The usage line of `name` with what was wrong; returns CLI_USAGE. */
+int cli_usage(const char *name, const char *format, ...) PRINTF_LIKE(2, 3);
+/* `--name VALUE` or `--name=VALUE` at args[*i]: 1 and *value (with *i moved on), 0 when it is another argument, -1 when the value is missing. */
+int cli_option(const struct cli_args *args, int *i, const char *name, const char **value);
+
+#endif
