@@ -37,7 +37,15 @@ int cli_version(const struct cli_args *args);
 int cli_fail(int code, const char *format, ...) PRINTF_LIKE(2, 3);
 /* The usage line of `name` with what was wrong; returns CLI_USAGE. */
 int cli_usage(const char *name, const char *format, ...) PRINTF_LIKE(2, 3);
-/* `--name VALUE` or `--name=VALUE` at args[*i]: 1 and *value (with *i moved on), 0 when it is another argument, -1 when the value is missing. */
+/* `--name VALUE` or `--name=VALUE` at args->argv[*i]; `name` with its dashes.  1 and *value (with *i on the value), 0 when it
+ * is another argument, -1 when the value is missing. */
 int cli_option(const struct cli_args *args, int *i, const char *name, const char **value);
+
+/* An app password: five groups of four letters and digits, joined by '-'.  The dashes are part of it, so that what is
+ * shown is what is entered. */
+enum { CLI_PASSWORD_GROUPS = 5, CLI_PASSWORD_SIZE = CLI_PASSWORD_GROUPS * 5, CLI_HASH_SIZE = 384 };
+int cli_password_new(char out[CLI_PASSWORD_SIZE], struct err *err);
+/* crypt(5) hash of it, yescrypt. */
+int cli_password_hash(const char *password, char out[CLI_HASH_SIZE], struct err *err);
 
 #endif

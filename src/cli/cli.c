@@ -1,0 +1,199 @@
+/* The dispatch table of the subcommands, and the options that all of them share. */
+#include "internal.h"
+
+#include "sendas/cli.h"
+#include "sendas/config.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct cli_command commands[] = {
+    {"serve", "serve [-c FILE]", "run the daemon in the foreground",
+     "Logs to stderr, one event a line; event=ready (and READY=1 to systemd) once every listener accepts.\n"
+     "SIGHUP rereads everything, SIGTERM stops in order.\n",
+     cli_serve},
+    {"setup", "setup DOMAIN [--hostname H] [--user ADDRESS] [--ip IP]... [--dir DIR] [--json]",
+     "make configuration, keys and a first user for a domain",
+     "Prints the DNS records to publish and what to enter in the mail client.  Run again it changes nothing\n"
+     "that exists and prints the same records.\n"
+     "  --hostname H     the name of this machine in EHLO, the certificate and the PTR\n"
+     "  --user ADDRESS   the first user\n"
+     "  --ip IP          an address mail will leave from; may be repeated\n"
+     "  --dir DIR        everything under DIR instead of /etc/sendas and /var/lib/sendas\n"
+     "  --json           one JSON document instead of text\n",
+     cli_setup},
+    {"dns", "dns [DOMAIN] [--format table|zone|json] [-c FILE]", "print the DNS records to publish",
+     "  --format zone    a BIND zone fragment (TXT split at 255 octets)\n"
+     "  --format json    a list of {name, type, ttl, value}\n",
+     cli_dns},
+    {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list | retire DOMAIN SELECTOR",
+     "make, list and retire DKIM keys", "`new` prints the record to publish.\n", cli_key},
+    {"user",
+     "user add ADDRESS [--label L] [--send-as PATTERN]... [--password-stdin] | list | remove ADDRESS [--label L]",
+     "users and their app passwords",
+     "`add` makes the user, or gives one that exists another password.\n"
+     "  --label L          what the password is for (gmail, phone ...); \"default\" if not said\n"
+     "  --send-as PATTERN  an address the user may send as, or *@domain; may be repeated; the user's own if not said\n"
+     "  --password-stdin   read the password from standard input (one line) instead of generating one\n"
+     "`remove` removes the user, or with --label only that password.\n",
+     cli_user},
+    {"queue", "queue list [--json] [-c FILE]", "look into the queue, also while the daemon runs",
+     "  --json   a list of messages with their recipients\n", cli_queue},
+    {"sign", "sign [--domain D] [-c FILE]", "filter: sign a message from stdin to stdout",
+     "Takes a message with CRLF or LF; writes it as it would leave, with CRLF and its DKIM-Signature fields on top.\n"
+     "  --domain D   sign as D instead of the domain of From:\n",
+     cli_sign},
+    {"config", "config [-c FILE]", "check the configuration and print it with every default", "", cli_config},
+    {"version", "version", "print the version, and those of the libraries", "", cli_version},
+};
+
+int cli_fail(int code, const char *format, ...)
+{
+    va_list ap;
+
+    va_start(ap, format);
+    fputs("sendas: ", stderr);
+    vfprintf(stderr, format, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    return code;
+}
+
+static const struct cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+int cli_usage(const char *name, const char *format, ...)
+{
+    const struct cli_command *command = find_command(name);
+    va_list ap;
+
+    va_start(ap, format);
+    fprintf(stderr, "sendas %s: ", name);
+    vfprintf(stderr, format, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    if (command != NULL)
+        fprintf(stderr, "usage: sendas %s\n", command->usage);
+    return CLI_USAGE;
+}
+
+int cli_option(const struct cli_args *args, int *i, const char *name, const char **value)
+{
+    const char *argument = args->argv[*i];
+    size_t n = strlen(name);
+
+    if (strncmp(argument, name, n) != 0)
+        return 0;
+    if (argument[n] == '=') {
+        *value = argument + n + 1;
+        return 1;
+    }
+    if (argument[n] != '\0')
+        return 0;
+    if (*i + 1 >= args->argc)
+        return -1;
+    *value = args->argv[++*i];
+    return 1;
+}
+
+static void print_help(FILE *out)
+{
+    fputs("usage: sendas [-c FILE] COMMAND [ARGUMENT]...\n\n", out);
+    for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+        fprintf(out, "  %-9s %s\n", commands[i].name, commands[i].summary);
+    fputs("\n  -c FILE   the configuration (" CONFIG_DEFAULT_PATH "), before or after the command\n"
+          "  --help    this, or behind a command what it takes\n"
+          "  --version the version\n"
+          "\nExit codes: 0 done; 1 tried and failed; 2 usage or configuration error.\n",
+          out);
+}
+
+/* What stands on the command line besides the subcommand's own arguments. */
+struct options {
+    const char *config_path; /* NULL = not given */
+    bool help, version;
+};
+
+/* Takes -c FILE, -cFILE, --help and (before the subcommand) --version out of argv; what is left goes to `rest`, the
+ * subcommand first.  -1 after saying what is wrong. */
+static int take_options(int argc, char **argv, struct options *o, char **rest, int *n_rest)
+{
+    int n = 0;
+
+    for (int i = 1; i < argc; i++) {
+        const char *a = argv[i];
+        if (strcmp(a, "--help") == 0 || strcmp(a, "-h") == 0) {
+            o->help = true;
+        } else if (strcmp(a, "-c") == 0) {
+            if (i + 1 >= argc) {
+                cli_fail(CLI_USAGE, "-c needs a file name");
+                return -1;
+            }
+            o->config_path = argv[++i];
+        } else if (strncmp(a, "-c", 2) == 0) {
+            o->config_path = a + 2;
+        } else if (n == 0 && (strcmp(a, "--version") == 0 || strcmp(a, "-V") == 0)) {
+            o->version = true;
+        } else if (n == 0 && a[0] == '-') {
+            cli_fail(CLI_USAGE, "unknown option %s (see sendas --help)", a);
+            return -1;
+        } else {
+            rest[n++] = argv[i];
+        }
+    }
+    rest[n] = NULL;
+    *n_rest = n;
+    return 0;
+}
+
+static int run_command(const struct options *o, int argc, char **argv)
+{
+    const struct cli_command *command = find_command(argv[0]);
+
+    if (command == NULL)
+        return cli_fail(CLI_USAGE, "unknown command %s (see sendas --help)", argv[0]);
+    if (o->help) {
+        printf("usage: sendas %s\n\n%s\n%s%s", command->usage, command->summary, command->help[0] != '\0' ? "\n" : "",
+               command->help);
+        return CLI_OK;
+    }
+    struct cli_args args = {
+        .config_path = o->config_path != NULL ? o->config_path : CONFIG_DEFAULT_PATH,
+        .config_given = o->config_path != NULL,
+        .argc = argc,
+        .argv = argv,
+    };
+    return command->run(&args);
+}
+
+static int dispatch(const struct options *o, int argc, char **argv)
+{
+    if (argc > 0)
+        return run_command(o, argc, argv);
+    if (o->version)
+        return cli_version(&(struct cli_args){.config_path = CONFIG_DEFAULT_PATH});
+    print_help(o->help ? stdout : stderr);
+    return o->help ? CLI_OK : CLI_USAGE;
+}
+
+int cli_main(int argc, char **argv)
+{
+    struct options o = {0};
+    int n_rest = 0;
+    char **rest = calloc((size_t)argc + 1, sizeof(*rest));
+
+    if (rest == NULL)
+        return cli_fail(CLI_FAILED, "out of memory");
+    int code = take_options(argc, argv, &o, rest, &n_rest) < 0 ? CLI_USAGE : dispatch(&o, n_rest, rest);
+    free(rest);
+    /* A program that reads our output must not take half of it for all of it. */
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return cli_fail(code == CLI_OK ? CLI_FAILED : code, "standard output: %s", strerror(errno));
+    return code;
+}
