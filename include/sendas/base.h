@@ -118,7 +118,7 @@ int base64_decode(struct strbuf *out, struct slice in);
 int64_t clock_mono_ms(void); /* CLOCK_MONOTONIC: for every timer */
 int64_t clock_wall_ms(void); /* CLOCK_REALTIME: only stored and printed */
 
-/* `n` random characters of a 32-letter alphabet without vowels (5 bits each, from getrandom), then
+/* `n` random characters of the 31 digits and consonants (almost 5 bits each, from getrandom), then
  * a NUL: `out` holds n + 1 bytes.  -1 when the kernel gives no randomness. */
 int random_name(char *out, size_t n);
 
@@ -177,8 +177,8 @@ void spool_free(struct spool **ps);
 enum { DOMAIN_MAX = 253 };
 
 /* `name` (U-labels or A-labels, any case, no final dot) as A-labels in lower case, NFC and IDNA2008
- * mapped (RFC 5890, 5891); LDH labels of 1 to 63 octets, at least one.  An underscore is refused
- * unless allowed.  0 and a NUL-terminated `out`; -1 and the reason otherwise. */
+ * mapped (RFC 5890, 5891); LDH labels of 1 to 63 octets, at least one; no underscore.  Names that are
+ * ASCII already are checked and lower-cased, nothing more.  0 and a NUL-terminated `out`; -1 and the reason otherwise. */
 int domain_to_ascii(struct slice name, char out[DOMAIN_MAX + 1], struct err *err);
 /* Are both the same domain by domain_to_ascii?  A name that is none equals nothing. */
 bool domain_eq(struct slice a, struct slice b);
@@ -188,7 +188,8 @@ bool domain_eq(struct slice a, struct slice b);
 /* Reads a whole file of at most `max` bytes into `out`.  With `secret`, a file that others than the
  * owner and the owner's group may read is refused with the chmod to run. */
 int file_read(const char *path, size_t max, bool secret, struct strbuf *out, struct err *err);
-/* Writes path.tmp, fsyncs, renames, fsyncs the directory.  `mode` as for open(2). */
+/* Writes path.tmp, fsyncs, renames, fsyncs the directory.  A file that exists keeps its mode, owner and
+ * group; `mode`, as for open(2), is a new one's. */
 int file_write(const char *path, struct slice bytes, unsigned mode, struct err *err);
 /* mkdir -p; directories that are made get `mode`. */
 int dir_make(const char *path, unsigned mode, struct err *err);
