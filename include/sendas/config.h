@@ -107,6 +107,9 @@ struct config {
 /* Reads and checks `path`.  It checks the files it names too, the way `serve` needs them: that keys, certificate and
  * users.yaml exist, can be read and are not open to others.  Whether a DKIM key is good is for dkim/ to say. */
 int config_load(const char *path, struct config **ret, struct err *err);
+/* The same for looking at a configuration where it will not run: what is wrong with the files it names is told in
+ * `warnings`, a line each, and is no error. */
+int config_load_lenient(const char *path, struct config **ret, struct strbuf *warnings, struct err *err);
 /* Every default, as if an empty file were legal: hostname "", no domains. */
 struct config *config_defaults(void);
 void config_free(struct config **pc);
