@@ -41,6 +41,11 @@ int cli_usage(const char *name, const char *format, ...) PRINTF_LIKE(2, 3);
  * is another argument, -1 when the value is missing. */
 int cli_option(const struct cli_args *args, int *i, const char *name, const char **value);
 
+struct config;
+/* Loads args->config_path as config_load_lenient does: files that it names need not be there.  `warnings` may be NULL.
+ * CLI_OK, or CLI_USAGE after saying why not. */
+int cli_config_load(const struct cli_args *args, struct strbuf *warnings, struct config **ret);
+
 /* An app password: five groups of four letters and digits, joined by '-'.  The dashes are part of it, so that what is
  * shown is what is entered. */
 enum { CLI_PASSWORD_GROUPS = 5, CLI_PASSWORD_SIZE = CLI_PASSWORD_GROUPS * 5, CLI_HASH_SIZE = 384 };

@@ -182,8 +182,8 @@ static int list(const struct cli_args *args)
             return cli_usage("queue", "unexpected argument %s", args->argv[i]);
         l.json = true;
     }
-    if (config_load(args->config_path, &c, &err) < 0)
-        return cli_fail(CLI_USAGE, "%s", err.text);
+    if (cli_config_load(args, NULL, &c) != CLI_OK)
+        return CLI_USAGE;
     int listed = queue_list(c->queue.path, each, &l, &err);
     config_free(&c);
     if (listed < 0)

@@ -56,8 +56,8 @@ static int load(const struct cli_args *args, bool may_miss, struct config **ret_
 {
     struct err err;
 
-    if (config_load(args->config_path, ret_config, &err) < 0)
-        return cli_fail(CLI_USAGE, "%s", err.text);
+    if (cli_config_load(args, NULL, ret_config) != CLI_OK)
+        return CLI_USAGE;
     const char *path = (*ret_config)->users_path;
     if (may_miss && access(path, F_OK) < 0 && errno == ENOENT) {
         *ret_users = calloc(1, sizeof(**ret_users));
