@@ -105,6 +105,7 @@ void smtp_xtext_encode(struct strbuf *out, struct slice s);
 /* ---- replies, as a client reads them (RFC 5321 4.2) ----------------------------------------------- */
 
 struct smtp_reply_parser {
+    bool complete;        /* the last line was the reply's last: the next begins a new reply */
     int code;             /* of the lines so far; 0 before the first */
     unsigned lines;
     size_t total;
