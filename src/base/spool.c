@@ -1,0 +1,175 @@
+/* spool.c - message data: in memory while it is small, then in a file without a name.
+ *
+ * The file holds the first `in_file` octets, `tail` what follows them.  Until the first spill nothing is in the
+ * file; after it the tail is a write buffer, so that a message written line by line costs few system calls. */
+#include "sendas/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { SPOOL_TAIL_MAX = 64 * 1024, SPOOL_TAIL_FIRST = 4096 };
+
+struct spool {
+    char *dir;
+    int fd; /* -1 = all in memory */
+    uint64_t in_file;
+    char *tail;
+    size_t n, cap;
+    bool failed;
+};
+
+struct spool *spool_new(const char *dir)
+{
+    struct spool *s = calloc(1, sizeof(*s));
+    if (s == NULL)
+        return NULL;
+    s->fd = -1;
+    s->dir = strdup(dir);
+    if (s->dir == NULL)
+        spool_free(&s);
+    return s;
+}
+
+/* Not every file system knows O_TMPFILE. */
+static int spool_open_named(const char *dir)
+{
+    char *path;
+    if (asprintf(&path, "%s/spool-XXXXXX", dir) < 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    int fd = mkostemp(path, O_CLOEXEC);
+    if (fd >= 0)
+        unlink(path);
+    free(path);
+    return fd;
+}
+
+static int spool_open(struct spool *s, struct err *err)
+{
+    s->fd = open(s->dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (s->fd < 0)
+        s->fd = spool_open_named(s->dir);
+    return s->fd < 0 ? err_set(err, "cannot make a file in %s: %s", s->dir, strerror(errno)) : 0;
+}
+
+static int spool_to_file(struct spool *s, const char *p, size_t n, struct err *err)
+{
+    while (n > 0) {
+        ssize_t done = pwrite(s->fd, p, n, (off_t)s->in_file);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return err_set(err, "cannot write in %s: %s", s->dir, done == 0 ? "nothing was written" : strerror(errno));
+        p += done;
+        n -= (size_t)done;
+        s->in_file += (uint64_t)done;
+    }
+    return 0;
+}
+
+/* Moves the tail to the file. */
+static int spool_spill(struct spool *s, struct err *err)
+{
+    bool first = s->fd < 0;
+    if ((first && spool_open(s, err) < 0) || spool_to_file(s, s->tail, s->n, err) < 0)
+        return -1;
+    s->n = 0;
+    if (first && s->cap > SPOOL_TAIL_MAX) {
+        char *smaller = realloc(s->tail, SPOOL_TAIL_MAX);
+        if (smaller != NULL) {
+            s->tail = smaller;
+            s->cap = SPOOL_TAIL_MAX;
+        }
+    }
+    return 0;
+}
+
+static int spool_grow(struct spool *s, size_t need, struct err *err)
+{
+    size_t cap = s->cap == 0 ? SPOOL_TAIL_FIRST : s->cap;
+    while (cap < need)
+        cap *= 2;
+    if (cap == s->cap)
+        return 0;
+    char *p = realloc(s->tail, cap);
+    if (p == NULL)
+        return err_set(err, "out of memory");
+    s->tail = p;
+    s->cap = cap;
+    return 0;
+}
+
+static int spool_append(struct spool *s, struct slice bytes, struct err *err)
+{
+    while (bytes.n > 0) {
+        size_t most = s->fd < 0 ? SPOOL_MEMORY_MAX : SPOOL_TAIL_MAX;
+        size_t n = bytes.n < most - s->n ? bytes.n : most - s->n;
+        if (n == 0) {
+            if (spool_spill(s, err) < 0)
+                return -1;
+            continue;
+        }
+        if (spool_grow(s, s->n + n, err) < 0)
+            return -1;
+        memcpy(s->tail + s->n, bytes.p, n);
+        s->n += n;
+        bytes = slice_skip(bytes, n);
+    }
+    return 0;
+}
+
+int spool_write(struct spool *s, struct slice bytes, struct err *err)
+{
+    if (s->failed)
+        return err_set(err, "an earlier write failed");
+    if (spool_append(s, bytes, err) == 0)
+        return 0;
+    s->failed = true;
+    return -1;
+}
+
+uint64_t spool_size(const struct spool *s)
+{
+    return s->in_file + s->n;
+}
+
+/* Never changes the spool, and pread has no position: that is what makes it safe from any thread. */
+ssize_t spool_read(const struct spool *s, uint64_t offset, void *buf, size_t n)
+{
+    if (s->failed)
+        return -1;
+    size_t got = 0;
+    while (got < n && offset < s->in_file) {
+        uint64_t left = s->in_file - offset;
+        ssize_t r = pread(s->fd, (char *)buf + got, n - got < left ? n - got : (size_t)left, (off_t)offset);
+        if (r < 0 && errno == EINTR)
+            continue;
+        if (r <= 0)
+            return -1; /* an I/O error, or somebody cut the file */
+        got += (size_t)r;
+        offset += (uint64_t)r;
+    }
+    if (got < n && offset >= s->in_file && offset - s->in_file < s->n) {
+        struct slice rest = slice_sub(slice_from(s->tail, s->n), (size_t)(offset - s->in_file), n - got);
+        memcpy((char *)buf + got, rest.p, rest.n);
+        got += rest.n;
+    }
+    return (ssize_t)got;
+}
+
+void spool_free(struct spool **ps)
+{
+    struct spool *s = *ps;
+    if (s == NULL)
+        return;
+    *ps = NULL;
+    if (s->fd >= 0)
+        close(s->fd);
+    free(s->tail);
+    free(s->dir);
+    free(s);
+}
