@@ -20,7 +20,8 @@
  *
  *   BANNER -> EHLO -> [STARTTLS -> TLS -> EHLO] -> [AUTH] -> IDLE -> MAIL -> RCPT.. -> DATA -> BODY -> DOT -> IDLE ... QUIT
  *
- * Each state has its timeout (RFC 5321 4.5.3.2). */
+ * Each state has its timeout (RFC 5321 4.5.3.2).  Operations may be called from inside any delivery_session_ function; the session
+ * is not to be freed there, but once the outermost call has returned. */
 
 struct delivery_session;
 
@@ -50,10 +51,12 @@ struct delivery_message {
 struct delivery_session_ops {
     void (*send)(void *ctx, struct slice bytes);
     void (*start_tls)(void *ctx);             /* then delivery_session_tls_done */
+    /* After what was sent: close the connection.  The session's last call of all, exactly once, after _lost too: it is then DONE. */
     void (*close)(void *ctx);
     /* The session is IDLE: give it a message (delivery_session_send) or delivery_session_quit. */
     void (*ready)(void *ctx);
-    /* The session will never be ready: greeting refused, TLS required and not to be had, connection lost ... */
+    /* The session will never be ready (again): greeting refused, TLS required and not to be had, connection lost ...
+     * Meanwhile delivery_session_state is the state in which it failed; `close` follows.  Not called once it was told to quit. */
     void (*failed)(void *ctx, const struct smtp_verdict *v);
     /* More content is wanted: answer by delivery_session_content. */
     void (*want_content)(void *ctx);
@@ -70,8 +73,10 @@ void delivery_session_tls_done(struct delivery_session *s, bool ok, const char *
 void delivery_session_send(struct delivery_session *s, const struct delivery_message *m, int64_t now_ms); /* m stays valid until finished */
 /* The next octets of the content (stuffed here); `last` with the final ones; failed: the transaction is cut off without a dot. */
 void delivery_session_content(struct delivery_session *s, struct slice bytes, bool last, bool failed, int64_t now_ms);
+/* QUIT, when it is IDLE; in any other state the connection is closed at once and an open transaction ends in temporary failures. */
 void delivery_session_quit(struct delivery_session *s, int64_t now_ms);
 void delivery_session_lost(struct delivery_session *s, const char *reason, int64_t now_ms); /* the connection ended, or could not be made */
+/* When _timeout is to be called; INT64_MAX = never.  It is up to date when `send` is called and when any call has returned. */
 int64_t delivery_session_deadline(const struct delivery_session *s);
 void delivery_session_timeout(struct delivery_session *s, int64_t now_ms);
 enum delivery_session_state delivery_session_state(const struct delivery_session *s);
@@ -83,7 +88,9 @@ void delivery_session_free(struct delivery_session **ps);
 struct delivery;
 struct delivery_link; /* one connection, owned by whoever fills delivery_net */
 
-/* Connections, as daemon/ makes them.  A link drives a session: it calls delivery_session_connected, _feed, _tls_done, _lost, _timeout. */
+/* Connections, as daemon/ makes them.  A link drives a session: it calls delivery_session_connected, _feed, _tls_done, _lost, _timeout,
+ * never before `connect` has returned and never after `close` was called.  Each link ends by exactly one `close`, which may come
+ * from inside one of those calls (the session then lives until that call has returned), and which comes after _lost too. */
 struct delivery_net {
     /* Begins a connection to a numeric address; `verify` and `tls_host` are for the STARTTLS to come.  NULL: not possible (reason in err). */
     struct delivery_link *(*connect)(void *ctx, const char *address, uint16_t port, const char *tls_host, bool verify, int64_t timeout_ms,
@@ -91,7 +98,7 @@ struct delivery_net {
     void (*send)(void *ctx, struct delivery_link *l, struct slice bytes);
     void (*start_tls)(void *ctx, struct delivery_link *l);
     void (*close)(void *ctx, struct delivery_link *l); /* after what was sent; the link is gone for the caller */
-    /* Call `drained(link_ctx)` when the output has gone below a mark: content flows no faster than the peer takes it. */
+    /* Calls drained(arg) once, when the output has gone below a mark; at once if it is below.  Content flows no faster than the peer takes it. */
     void (*on_drained)(void *ctx, struct delivery_link *l, void (*drained)(void *arg), void *arg);
     /* Is this one of our own listening addresses? */
     bool (*is_own_address)(void *ctx, const char *address);
