@@ -22,7 +22,7 @@ enum dns_status {
 struct dns_record {
     struct slice rdata; /* as on the wire */
     /* decoded, NUL-terminated: A, AAAA: the address; MX, NS, CNAME, PTR: the name, lower case, no final dot ("" = root);
-     * TXT: its strings joined (may hold NULs: use text_len) */
+     * TXT: its strings joined (may hold NULs: use text_len); others: "".  Octets of a name that no host name has are \DDD */
     const char *text;
     size_t text_len;
     unsigned preference; /* MX */
@@ -31,22 +31,25 @@ struct dns_record {
 struct dns_answer {
     enum dns_status status;
     bool secure;        /* validated by DNSSEC */
-    const char *reason; /* for TEMPFAIL */
+    const char *reason; /* for TEMPFAIL; "" otherwise */
     const struct dns_record *records;
     size_t n;
-    uint32_t ttl_s;
+    uint32_t ttl_s; /* the least of the records and CNAMEs; 0 when there is none */
     const char *canonical; /* the owner name after CNAMEs; "" if none followed */
 };
 
 /* By `c->dns`; c == NULL: the system's resolvers from resolv.conf, no validation. */
 int dns_open(const struct config *c, struct event_base *base, struct dns **ret, struct err *err);
+/* Servers and trust anchor of a new configuration, for queries from now on; on failure the old stay. */
+int dns_reconfigure(struct dns *d, const struct config *c, struct err *err);
+/* Queries under way end without their `done`. */
 void dns_close(struct dns **pd);
 
 struct dns_query;
 /* Asks for `name` (A-labels).  done(ctx, answer) runs on the loop, never before this returns; the answer lives until done returns.
  * NULL when the query could not be begun (then done is not called).  Each query ends by itself within 60 s. */
 struct dns_query *dns_resolve(struct dns *d, const char *name, enum dns_type type, void (*done)(void *ctx, const struct dns_answer *a), void *ctx);
-/* done will not be called. */
+/* done will not be called (inside done: does nothing). */
 void dns_cancel(struct dns_query *q);
 
 /* Decodes wire rdata into *ret; strings live in the arena.  -1 when malformed.  (For tests and fuzzing; used on every answer.) */
