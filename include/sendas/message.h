@@ -17,6 +17,8 @@ enum {
     MESSAGE_LINE_MAX = 998            /* octets of a line without CRLF (RFC 5322 2.1.1) */
 };
 
+enum { MESSAGE_NO_MEMORY = -2 }; /* a parser had no memory: nothing is wrong with the message */
+
 /* ---- header fields ----------------------------------------------------------------------------- */
 
 struct field {
@@ -33,12 +35,13 @@ struct field_list {
 /* `header`: whole lines ending in CRLF, without the empty line behind them; empty is a list of none.
  * Refused, with the reason: a line that is no field, white space before the colon, a first line that
  * begins with white space, a folded line of white space only (RFC 5322 4.2 obs-FWS, where verifiers
- * differ), bare CR or LF, NUL, more than MESSAGE_FIELDS_MAX. */
+ * differ), bare CR or LF, NUL, more than MESSAGE_FIELDS_MAX.  0; -1 refused; MESSAGE_NO_MEMORY. */
 int fields_parse(struct arena *a, struct slice header, struct field_list *ret, struct err *err);
 /* How many fields are named `name` (case does not matter), and the index-th of them (NULL: none). */
 size_t fields_count(const struct field_list *list, struct slice name);
 const struct field *fields_get(const struct field_list *list, struct slice name, size_t index);
-/* The value with its folds removed (CRLF before WSP goes, RFC 5322 2.2.3) and trimmed, into the arena. */
+/* The value with its folds removed (CRLF before WSP goes, RFC 5322 2.2.3) and trimmed, into the arena; .p
+ * is NULL when out of memory. */
 struct slice field_unfold(struct arena *a, const struct field *f);
 
 /* ---- addresses ----------------------------------------------------------------------------------- */
@@ -59,9 +62,12 @@ enum { ADDRESS_ONE = 1, ADDRESS_GROUPS = 2 }; /* exactly one mailbox (Sender:); 
 
 /* `value` of a From:, Sender:, Resent-From:, To: ... field as a mailbox-list or address-list (RFC 5322 3.4).
  * Comments and folding are understood.  Refused: everything obsolete (routes, empty list members, a
- * dot beside white space), groups unless allowed, an encoded word where an address stands, text behind
- * the `>`, an unquoted ',' or '@' in a display name, unbalanced quotes and comments, control octets,
- * 8-bit that is not UTF-8.  What is ambiguous to any reader is refused, never mended. */
+ * dot beside white space; but a dot in a display name is accepted), groups unless allowed, an encoded
+ * word where an address stands, text behind the `>`, an unquoted ',' or '@' in a display name, unbalanced
+ * quotes and comments, control octets, 8-bit that is not UTF-8; and what a careless reader takes for
+ * another address: white space or comments inside an address, a comment with '@' or angle brackets, a
+ * display name that (decoded) holds both.  What is ambiguous to any reader is refused, never mended.
+ * 0; -1 refused; MESSAGE_NO_MEMORY.  *err has the reason, in ASCII and without octets of the input. */
 int mailbox_list_parse(struct arena *a, struct slice value, unsigned flags, struct mailbox_list *ret, struct err *err);
 /* local-part "@" domain with the local part quoted where it must be (RFC 5322 3.4.1, RFC 5321 4.1.2). */
 void mailbox_format(struct strbuf *out, struct slice local, struct slice domain);
