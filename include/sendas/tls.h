@@ -16,7 +16,7 @@ struct tls_server;
 int tls_server_new(const struct config *c, struct tls_server **ret, struct err *err);
 /* Reads the files again; on failure the old ones stay in use and *err says why. */
 int tls_server_reload(struct tls_server *t, const struct config *c, struct err *err);
-/* Have the files changed since they were loaded (time, size or inode)? */
+/* Have the files changed since they were last read, whatever came of it (time, size or inode)? */
 bool tls_server_changed(const struct tls_server *t);
 /* A new server-side SSL, ready for SSL_accept; NULL when out of memory. */
 struct ssl_st *tls_server_ssl(struct tls_server *t);
