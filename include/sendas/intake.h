@@ -27,6 +27,9 @@ struct intake_settings {
 
 /* Loads configuration, users and every DKIM key; refuses a domain without a key. The result has one reference. */
 int intake_settings_load(const char *path, struct intake_settings **ret, struct err *err);
+/* The same for a configuration that was loaded before, and without its users: for `sendas sign`.  Takes *pc over, on
+ * failure too. */
+int intake_settings_of(struct config **pc, struct intake_settings **ret, struct err *err);
 struct intake_settings *intake_settings_ref(struct intake_settings *s); /* loop thread only */
 void intake_settings_unref(struct intake_settings **ps);
 /* The keys of a domain (A-labels), in the order of the configuration; *n is 0 for a domain that is not ours. */
@@ -59,13 +62,15 @@ struct intake_envelope {
 };
 
 struct intake_context {
+    struct event_base *base;
     struct queue *queue;
     struct workers *workers;
 };
 
 struct intake;
 
-/* Everything is copied; `settings` is referenced.  NULL when out of memory. */
+/* Everything is copied, *ctx too; `settings` is referenced.  A recipient that is named twice gets one copy.
+ * NULL when out of memory. */
 struct intake *intake_begin(const struct intake_context *ctx, struct intake_settings *settings, const struct intake_origin *origin,
                             const struct intake_envelope *envelope);
 /* Octets of the content, dots already unstuffed, in any chunking.  The first failure (bare CR or LF, NUL, too
@@ -73,8 +78,8 @@ struct intake *intake_begin(const struct intake_context *ctx, struct intake_sett
 void intake_data(struct intake *in, struct slice bytes);
 /* The failure so far, if any; .code 0 while all is well. */
 const struct smtp_verdict *intake_failure(const struct intake *in);
-/* The content is complete.  done(ctx, verdict) runs later on the loop (never before this returns): 250 with the queue id, or why not.
- * The intake is freed after done. */
+/* The content is complete; a last line without CRLF gets one.  done(ctx, verdict) runs later on the loop (never before
+ * this returns): 250 with the queue id, or why not.  The intake is freed after done. */
 void intake_commit(struct intake *in, void (*done)(void *ctx, const struct smtp_verdict *v), void *ctx);
 /* Before commit only: forgets everything. */
 void intake_abort(struct intake **pin);
@@ -83,14 +88,16 @@ void intake_detach(struct intake *in);
 
 /* ---- without a queue: the `sendas sign` filter ---------------------------------------------------------------------- */
 
-/* Reads a message from `in` (CRLF or LF), writes it to `out` as it would leave: its DKIM-Signature fields, then the message in normal form.
- * `domain`: sign as this domain instead of that of From: (NULL = From's).  No Received is added.  -1 and the reason. */
+/* Reads a message from `in` (CRLF or LF), writes it to `out` as it would leave: its DKIM-Signature fields, then the
+ * message in normal form.  `domain`: sign as this domain instead of that of From: (NULL = From's).  No Received is
+ * added.  -1 and the reason; then nothing was written, unless writing itself failed. */
 int intake_sign_stream(const struct intake_settings *s, const char *domain, FILE *in, FILE *out, struct err *err);
 
 /* ---- a DSN of our own -------------------------------------------------------------------------------------------------- */
 
 /* Signs `message` (a whole message with CRLF, From: at a domain of ours) and queues it with the null sender to
- * `recipient`; `closes` leave the store in the same commit.  done(ctx, ok, id) on the loop. */
+ * `recipient`; `closes` leave the store in the same commit.  done(ctx, ok, id) on the loop; when there is no memory
+ * to begin with, done(ctx, false, "") before this returns.  Why it failed is logged. */
 void intake_dsn(const struct intake_context *ctx, struct intake_settings *settings, struct slice message, struct slice recipient,
                 const int64_t *closes, size_t n_closes, void (*done)(void *ctx, bool ok, const char *id), void *done_ctx);
 

@@ -1,0 +1,136 @@
+/* The content of a message as it arrives: lines are judged, the header is collected, the body hashed and spooled. */
+#include "internal.h"
+
+#include <string.h>
+
+int intake_content_init(struct intake_content *c, const char *spool_dir, uint64_t size_max)
+{
+    *c = (struct intake_content){.size_max = size_max};
+    c->header.max = MESSAGE_HEADER_MAX + 2; /* the empty line is in it for a moment */
+    c->body = spool_new(spool_dir);
+    c->hash = dkim_body_hash_new();
+    return c->body == NULL || c->hash == NULL ? -1 : 0;
+}
+
+void intake_content_free(struct intake_content *c)
+{
+    strbuf_free(&c->header);
+    spool_free(&c->body);
+    dkim_body_hash_free(&c->hash);
+}
+
+static int fail(struct intake_content *c, int code, const char *enhanced, const char *text)
+{
+    return smtp_verdict_set(&c->failure, code, enhanced, "%s", text);
+}
+
+/* ---- where the octets go ---------------------------------------------------------------------------------------- */
+
+static int take_header(struct intake_content *c, struct slice bytes)
+{
+    if (bytes.n > c->header.max - c->header.n)
+        return fail(c, 552, "5.3.4", "The header is too large");
+    strbuf_add_slice(&c->header, bytes);
+    return c->header.failed ? fail(c, 451, "4.3.0", "Out of memory") : 0;
+}
+
+static int take_body(struct intake_content *c, struct slice bytes)
+{
+    if (spool_write(c->body, bytes, &c->cause) < 0)
+        return fail(c, 452, "4.3.1", "No space to store the message");
+    if (dkim_body_hash_update(c->hash, bytes) < 0)
+        return fail(c, 451, "4.7.5", "The message cannot be hashed for signing");
+    return 0;
+}
+
+static int take(struct intake_content *c, struct slice bytes)
+{
+    if (bytes.n == 0)
+        return 0;
+    return c->in_body ? take_body(c, bytes) : take_header(c, bytes);
+}
+
+/* ---- the lines -------------------------------------------------------------------------------------------------- */
+
+/* A piece of a line, without line end.  What later hops would cut, fold or read as a line end is refused here, so that
+ * what is signed is what arrives. */
+static int judge_text(struct intake_content *c, struct slice text)
+{
+    if (memchr(text.p, '\n', text.n) != NULL) /* RFC 5321 2.3.8, 4.1.1.4: only CRLF ends a line */
+        return fail(c, 550, "5.6.0", "A bare LF: lines must end in CRLF");
+    if (memchr(text.p, '\0', text.n) != NULL)
+        return fail(c, 550, "5.6.0", "A NUL octet is not allowed in a message");
+    c->line += text.n;
+    if (c->line > MESSAGE_LINE_MAX) /* RFC 5321 4.5.3.1.6, RFC 5322 2.1.1 */
+        return fail(c, 550, "5.6.0", "A line is longer than 998 octets: send it as quoted-printable or base64");
+    if (!c->eightbit)
+        c->eightbit = !slice_is_ascii(text);
+    return 0;
+}
+
+/* The octet behind a CR. */
+static int judge_line_end(struct intake_content *c, char octet)
+{
+    c->cr = false;
+    return octet == '\n' ? 0 : fail(c, 550, "5.6.0", "A bare CR: lines must end in CRLF");
+}
+
+/* The empty line ends the header (RFC 5322 2.1); `bytes` is what of the header was not yet taken. */
+static int end_header(struct intake_content *c, struct slice bytes)
+{
+    if (take(c, bytes) < 0)
+        return -1;
+    strbuf_truncate(&c->header, c->header.n - 2);
+    c->in_body = true;
+    return 0;
+}
+
+static int judge(struct intake_content *c, struct slice bytes)
+{
+    size_t i = 0, taken = 0;
+    while (i < bytes.n) {
+        if (c->cr) {
+            if (judge_line_end(c, bytes.p[i++]) < 0)
+                return -1;
+            if (!c->in_body && c->line == 0) {
+                if (end_header(c, slice_sub(bytes, taken, i - taken)) < 0)
+                    return -1;
+                taken = i;
+            }
+            c->line = 0;
+            continue;
+        }
+        const char *cr = memchr(bytes.p + i, '\r', bytes.n - i);
+        size_t end = cr == NULL ? bytes.n : (size_t)(cr - bytes.p);
+        if (judge_text(c, slice_sub(bytes, i, end - i)) < 0)
+            return -1;
+        c->cr = cr != NULL;
+        i = c->cr ? end + 1 : end;
+    }
+    return take(c, slice_skip(bytes, taken));
+}
+
+void intake_content_add(struct intake_content *c, struct slice bytes)
+{
+    if (c->failure.code != 0 || bytes.n == 0)
+        return;
+    if (bytes.n > c->size_max - c->size) {
+        fail(c, 552, "5.3.4", "The message is larger than the limit");
+        return;
+    }
+    c->size += bytes.n;
+    judge(c, bytes);
+}
+
+int intake_content_end(struct intake_content *c)
+{
+    if (c->failure.code == 0 && c->cr)
+        fail(c, 550, "5.6.0", "A bare CR: lines must end in CRLF");
+    /* BDAT can end in the middle of a line (RFC 3030 2).  DATA, by which the message will leave, cannot: its end mark
+     * begins with a CRLF (RFC 5321 4.1.1.4).  So the line is ended before it is signed. */
+    if (c->failure.code == 0 && c->line > 0)
+        judge(c, SLICE("\r\n"));
+    if (c->failure.code == 0 && dkim_body_hash_finish(c->hash, c->body_hash) < 0)
+        fail(c, 451, "4.7.5", "The message cannot be hashed for signing");
+    return c->failure.code == 0 ? 0 : -1;
+}
