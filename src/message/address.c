@@ -204,7 +204,8 @@ static const char *judge_local(struct slice local)
     if (local.n == 0)
         return "an empty local part";
     /* RFC 2047 5 (3): an encoded word may not stand in an addr-spec, yet some readers decode it there */
-    if (slice_find_slice(local, SLICE("=?")) != local.n)
+    struct slice rest = slice_skip(local, slice_find_slice(local, SLICE("=?")) + 2);
+    if (slice_find_slice(rest, SLICE("?=")) != rest.n)
         return "an encoded word in an address";
     return NULL;
 }
@@ -222,7 +223,7 @@ static struct slice parse_dot_atom(struct cursor *c)
 }
 
 /* Quoted-string = DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE    RFC 5321 4.1.2: no HTAB, no fold.
- * Decoded in place of its own length at most, into the arena only where a quoted pair stands. */
+ * Into the arena only where a quoted pair stands. */
 static struct slice parse_quoted_local(struct cursor *c)
 {
     size_t start = c->at + 1;
@@ -412,6 +413,8 @@ static void parse_address(struct cursor *c, bool groups)
     }
     size_t start = c->at;
     skip_phrase(c);
+    if (c->at == start)
+        fail(c, "a character that begins no address");
     struct slice display = slice_trim(since(c, start));
     ch = peek(c);
     if (ch != END)
