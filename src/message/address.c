@@ -117,12 +117,13 @@ static const char *judge_value(struct slice value)
 
 /* ---- white space, comments, words -------------------------------------------------------------------- */
 
-/* quoted-pair = "\" (VCHAR / WSP)    RFC 5322 3.2.1; the "\" has been read */
+/* quoted-pair = "\" (VCHAR / WSP)    RFC 5322 3.2.1; the "\" has been read.  RFC 6532 adds UTF-8 here, RFC 6531 does
+ * not. */
 static int next_quoted(struct cursor *c)
 {
     int ch = next(c);
-    if (ch == '\r' || ch == END)
-        fail(c, "a backslash with nothing to quote");
+    if (ch == '\r' || ch == END || ch >= 0x80)
+        fail(c, "a backslash before what needs no quoting");
     return ch;
 }
 
