@@ -33,6 +33,8 @@ size_t submission_connections(const struct submission_shared *s);
 
 struct submission;
 
+/* No operation calls back into the session before it has returned; answers (submission_auth_done ...) and
+ * submission_free come later, from the loop. */
 struct submission_ops {
     /* Bytes for the client.  The callee copies. */
     void (*send)(void *ctx, struct slice bytes);
@@ -41,7 +43,8 @@ struct submission_ops {
     /* The 220 was sent: begin the handshake, and throw away every byte that came before it (RFC 3207 6). When it is
      * done the callee calls submission_tls_done. */
     void (*start_tls)(void *ctx);
-    /* Check a password off the loop; answer by submission_auth_done.  -1 when no more can wait (454 4.7.0). */
+    /* Check a password off the loop (copy login and password, wipe the copies); answer by submission_auth_done.
+     * -1 when no more can wait (454 4.7.0). */
     int (*check_password)(void *ctx, struct intake_settings *settings, struct slice login, struct slice password);
     /* The client may be fed again. */
     void (*resume)(void *ctx);
@@ -66,7 +69,8 @@ size_t submission_feed(struct submission *s, struct slice bytes, int64_t now_ms)
 void submission_tls_done(struct submission *s, const char *version, int64_t now_ms);
 void submission_auth_done(struct submission *s, bool ok, int64_t now_ms);
 void submission_commit_done(struct submission *s, const struct smtp_verdict *v, int64_t now_ms);
-/* The monotonic time at which submission_timeout is to be called; it changes with every other call. */
+/* The monotonic time at which submission_timeout is to be called; it changes with every other call.  INT64_MAX while the
+ * session waits for us, or has closed. */
 int64_t submission_deadline(const struct submission *s);
 void submission_timeout(struct submission *s, int64_t now_ms);
 /* The daemon stops: 421 4.3.2 now if no transaction is under way, else after it.  True when the session has closed. */
@@ -77,9 +81,9 @@ unsigned submission_messages(const struct submission *s);
 /* The connection has gone. */
 void submission_free(struct submission **ps);
 
-/* Is one of the user's passwords this one?  Runs crypt(5), so only on a worker; takes the same time for a user
- * that does not exist (user NULL) as for a wrong password.  Spaces in the password are also tried removed, as app passwords are
- * shown in groups. */
-bool submission_password_ok(const struct user *user, struct slice password);
+/* Is this one of the passwords of the user whose name is `login`?  Runs crypt(5), so only on a worker; takes the same time
+ * for a user that does not exist as for a wrong password.  Spaces in the password are also tried removed, as app
+ * passwords are shown in groups. */
+bool submission_password_ok(const struct users *users, struct slice login, struct slice password);
 
 #endif

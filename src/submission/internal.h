@@ -1,0 +1,166 @@
+/* submission/internal.h - what the files of this room share: the session, its states, and how it answers.
+ *
+ *   session.c      life cycle, feeding, lines, deadlines, replies
+ *   commands.c     the table of commands, when each may come, and the small ones
+ *   greeting.c     EHLO, HELO, STARTTLS
+ *   auth.c         AUTH
+ *   transaction.c  MAIL, RCPT
+ *   data.c         DATA        bdat.c  BDAT
+ *   limits.c       the tables that all sessions share
+ *   password.c     crypt(5), on a worker
+ *
+ * Memory that one session may take: the struct (under 2 KiB), a transaction (SESSION_TXN_FIXED and
+ * SESSION_TXN_RECIPIENT a recipient of limits.recipients), a decoded AUTH line while it is looked at
+ * (9 KiB), and what the caller keeps of its input (SMTP_AUTH_LINE_MAX).  Message data passes through. */
+#ifndef SUBMISSION_INTERNAL_H
+#define SUBMISSION_INTERNAL_H
+
+#include "sendas/submission.h"
+
+#include <netinet/in.h>
+
+enum {
+    SESSION_LOGIN_MS = 60 * 1000,           /* from the connection to a successful AUTH */
+    SESSION_TOTAL_MS = 4 * 60 * 60 * 1000,  /* a session is told to come again; never within a body */
+    SESSION_BODY_GRACE_MS = 10 * 60 * 1000, /* a body or chunk may take this long, */
+    SESSION_BODY_OCTETS_PER_S = 4096,       /* and as much more as its octets need at this rate */
+    SESSION_ERRORS_MAX = 20,                /* commands answered by a syntax or sequence error */
+    SESSION_AUTH_FAILURES_MAX = 3,
+    SESSION_TXN_FIXED = 4096,
+    SESSION_TXN_RECIPIENT = 1024,
+    SESSION_LOGIN_NAME_MAX = 255, /* RFC 4616 2 */
+    SESSION_HELO_MAX = 255
+};
+
+enum session_state {
+    SESSION_GREETED = 0, /* EHLO or HELO is awaited */
+    SESSION_READY,
+    SESSION_MAIL,      /* txn: a sender */
+    SESSION_RCPT,      /* txn: a sender and recipients */
+    SESSION_BDAT,      /* txn and intake: between two chunks */
+    SESSION_CHUNK,     /* octets of a chunk come; with txn and intake, or refused */
+    SESSION_DATA,      /* txn and intake: the content comes, up to the dot */
+    SESSION_COMMIT,    /* txn and intake: submission_commit_done is awaited */
+    SESSION_AUTH,      /* the answer to a challenge is awaited */
+    SESSION_AUTH_WAIT, /* submission_auth_done is awaited */
+    SESSION_STARTTLS,  /* submission_tls_done is awaited */
+    SESSION_CLOSED
+};
+
+#define IN(state) (1u << SESSION_##state)
+
+enum auth_step { AUTH_PLAIN_RESPONSE = 0, AUTH_LOGIN_NAME, AUTH_LOGIN_PASSWORD };
+
+/* Removes the dots that were added, and finds the one that ends the content (RFC 5321 4.5.2). */
+enum dots_state { DOTS_LINE_START = 0, DOTS_DOT, DOTS_DOT_CR, DOTS_TEXT, DOTS_CR };
+
+/* A mail transaction: exists exactly from MAIL to the verdict or the RSET. */
+struct txn {
+    struct arena mem;
+    bool null_sender, smtputf8, eightbit;
+    struct slice mail_from;
+    struct intake_recipient *recipients;
+    size_t n_recipients, cap_recipients;
+};
+
+struct submission {
+    struct submission_shared *shared;
+    struct intake_settings *settings;
+    const struct submission_ops *ops;
+    void *ctx;
+
+    enum session_state state;
+    bool shutting_down;
+    char ip[INET6_ADDRSTRLEN + 16]; /* with a zone */
+    char tls[16];                   /* the version; "" = not yet */
+    char helo[SESSION_HELO_MAX + 1];
+    bool extended; /* EHLO */
+    const struct user *user;
+    unsigned messages, errors;
+
+    /* the clock: every entry of the room sets `now`; all monotonic milliseconds */
+    int64_t now, opened, command_since, body_since, body_last;
+    uint64_t body_octets;
+
+    /* the input: an unfinished line's octets that were searched already; the rest of a refused line is skipped */
+    size_t scanned;
+    bool skipping;
+    bool followed; /* octets stood behind the line that is being handled */
+
+    /* AUTH */
+    enum auth_step auth_step;
+    const char *auth_mechanism;
+    char login[SESSION_LOGIN_NAME_MAX + 1];
+    size_t login_n;
+    unsigned auth_failures;
+
+    /* the transaction */
+    struct txn *txn;
+    struct intake *intake;
+    enum dots_state dots;
+    uint64_t chunk_left, bdat_total;
+    bool chunk_last;
+    enum session_state after_chunk;
+    struct smtp_verdict chunk_refusal; /* code 0: the chunk is taken */
+};
+
+/* ---- session.c ------------------------------------------------------------------------------------- */
+
+/* The only writer of s->state; nothing leaves SESSION_CLOSED. */
+void session_enter(struct submission *s, enum session_state to);
+/* Sends one reply line; a refusal is logged and, if the client broke the protocol, counted. */
+void session_reply(struct submission *s, int code, const char *enhanced, const char *text);
+void session_reply_verdict(struct submission *s, const struct smtp_verdict *v);
+/* A reply and the end: what was under way is aborted. */
+void session_hang_up(struct submission *s, int code, const char *enhanced, const char *text);
+void session_close(struct submission *s);
+/* A body or a chunk begins. */
+void session_body_begins(struct submission *s);
+const struct config *session_config(const struct submission *s);
+
+/* ---- commands.c -------------------------------------------------------------------------------------- */
+
+void session_command(struct submission *s, struct slice line);
+
+/* ---- the handlers, one per verb ------------------------------------------------------------------------- */
+
+void cmd_ehlo(struct submission *s, struct slice args);
+void cmd_helo(struct submission *s, struct slice args);
+void cmd_starttls(struct submission *s, struct slice args);
+void cmd_auth(struct submission *s, struct slice args);
+void cmd_mail(struct submission *s, struct slice args);
+void cmd_rcpt(struct submission *s, struct slice args);
+void cmd_data(struct submission *s, struct slice args);
+void cmd_bdat(struct submission *s, struct slice args);
+
+/* ---- auth.c ------------------------------------------------------------------------------------------------ */
+
+void auth_line(struct submission *s, struct slice line);
+/* A line of the exchange that cannot be read: AUTH is over. */
+void auth_drop(struct submission *s);
+
+/* ---- transaction.c ------------------------------------------------------------------------------------------- */
+
+/* Ends the transaction, whatever its state: aborts the intake if it is still ours. */
+void txn_end(struct submission *s, bool accepted);
+/* Hands the envelope to intake; -1 when it is not to be had. */
+int txn_begin_content(struct submission *s);
+void txn_commit(struct submission *s);
+
+/* ---- data.c, bdat.c: content; how many octets were consumed ---------------------------------------------------- */
+
+size_t data_feed(struct submission *s, struct slice bytes);
+size_t bdat_feed(struct submission *s, struct slice bytes);
+/* BDAT where it may not come: its octets are discarded before the refusal is sent (RFC 3030 2). */
+void bdat_refuse(struct submission *s, struct slice args, const struct smtp_verdict *v);
+
+/* ---- limits.c --------------------------------------------------------------------------------------------------- */
+
+bool limits_locked_out(struct submission_shared *s, const char *ip, int64_t now_ms, const struct config *c);
+/* One more failed login; is the address locked out now? */
+bool limits_login_failed(struct submission_shared *s, const char *ip, int64_t now_ms, const struct config *c);
+/* A message of the user begins: false when that is one too many for the hour.  Each true is paired with an end. */
+bool limits_message_begin(struct submission_shared *s, const char *user, int64_t now_ms, const struct config *c);
+void limits_message_end(struct submission_shared *s, const char *user, int64_t now_ms, bool accepted);
+
+#endif
