@@ -81,8 +81,9 @@ void queue_reconfigure(struct queue *q, const struct config *c);
 /* Commits what waits, joins the threads.  Callbacks of pending requests run before it returns. */
 void queue_close(struct queue **pq);
 
-/* Stores the message; `done` runs on the loop after the commit, or with the failure.  Everything `m` points at
- * stays valid until then. */
+/* Stores the message; `done` runs on the loop after the commit, or with the failure (before this returns only when the
+ * memory for asking is missing, or within queue_close).  *m is copied; everything it points at stays valid until then.
+ * 1 to 65536 recipients. */
 void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void *ctx, enum queue_status status), void *ctx);
 /* Messages in the store that are not finished. */
 size_t queue_length(const struct queue *q);
@@ -102,7 +103,8 @@ struct queue_item {
     char id[QUEUE_ID_SIZE];
     int64_t message_row;
     char *domain;
-    int64_t created_ms, expires_ms; /* wall clock */
+    /* Wall clock, as it goes at the moment: when the clock was set in between, both have moved with it. */
+    int64_t created_ms, expires_ms;
     /* filled in by queue_load; NULL/0 before */
     char *sender, *bounce_to, *user, *envid, *message_id;
     int ret;
@@ -113,7 +115,8 @@ struct queue_item {
     void *owner; /* for whoever holds the item */
 };
 
-/* Reads envelope and recipients into the item, then done(ctx, ok) on the loop. */
+/* Reads envelope and recipients into the item, then done(ctx, ok) on the loop; once an item.  Not ok: the message cannot be
+ * read (the reason was logged) or was removed meanwhile: give the item back with results NULL. */
 void queue_load(struct queue *q, struct queue_item *item, void (*done)(void *ctx, bool ok), void *ctx);
 /* Reads chunk `index` (from 0) of the content: done(ctx, bytes) on the loop; bytes.p NULL = failed, n == 0 = past
  * the end; the bytes live until done returns. */
@@ -135,7 +138,7 @@ struct queue_result {
 
 /* When would a recipient with `attempts` attempts made be tried again, counted from now?  Jitter included. */
 int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts);
-/* Gives the item back: results[i] belongs to item->recipients[i] (results NULL: QUEUE_KEEP for all).
+/* Gives the item back, at any time: loads and reads under way are cancelled, their `done` is not called.  results[i] belongs to item->recipients[i] (results NULL: QUEUE_KEEP for all).
  * `note`: a line for trace about this attempt, may be NULL.  The item is freed.
  * *next_ms per deferred recipient follows queue_retry_delay_ms at the time of the call, or `retry_after_ms` if that is > 0. */
 void queue_finish(struct queue *q, struct queue_item *item, const struct queue_result *results, int64_t retry_after_ms, const char *note);
@@ -159,8 +162,8 @@ struct queue_listing {
     size_t n_recipients;
 };
 
-/* Calls each(ctx, message) for every unfinished message, oldest first; a non-zero return stops.  A file that does not
- * exist is an empty queue. */
+/* Calls each(ctx, message) for every unfinished message, oldest first; a non-zero return stops, and 1 is the result.  A file
+ * that does not exist is an empty queue. */
 int queue_list(const char *path, int (*each)(void *ctx, const struct queue_listing *m), void *ctx, struct err *err);
 
 #endif

@@ -1,0 +1,683 @@
+/* queue.c - the door: on the loop thread requests go out to the writer and the reader, results come back, and what is
+ * due is lent out. */
+#include "internal.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+enum {
+    DUE_BATCH = 256,           /* items lent out before the loop turns again */
+    KEEP_MS = 100,             /* an item given back untouched: soon, but no hot loop */
+    UNREADABLE_MS = 60 * 1000, /* an item that could not be read */
+};
+
+struct queue {
+    struct event_base *base;
+    struct queue_events events;
+    struct event *timer;
+    struct schedule schedule;
+    size_t outside; /* entries that are lent out or being put: the schedule always has room for them */
+    size_t length;
+    int64_t *retry_ms;
+    size_t n_retry;
+    int64_t lifetime_ms;
+    bool started, closing;
+    int lock_fd;
+    struct writer writer;
+    struct reader reader;
+};
+
+int queue_new_id(char ret[QUEUE_ID_SIZE])
+{
+    return random_name(ret, QUEUE_ID_LEN);
+}
+
+size_t queue_length(const struct queue *q)
+{
+    return q->length;
+}
+
+size_t queue_commits(const struct queue *q)
+{
+    return atomic_load_explicit(&q->writer.commits, memory_order_relaxed);
+}
+
+/* ---- what is due ------------------------------------------------------------------------------------------------- */
+
+static void arm(struct queue *q)
+{
+    const struct entry *first = schedule_first(&q->schedule);
+
+    if (!q->started || q->closing || first == NULL)
+        return;
+    int64_t ms = first->due_ms - clock_mono_ms();
+    if (ms < 0)
+        ms = 0;
+    struct timeval tv = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+    event_add(q->timer, &tv);
+}
+
+/* Cannot fail: room was reserved when the entry went outside. */
+static void reschedule(struct queue *q, struct entry *e, int64_t due_ms)
+{
+    e->due_ms = due_ms;
+    q->outside--;
+    if (schedule_add(&q->schedule, e) < 0)
+        free(e);
+    if (schedule_first(&q->schedule) == e)
+        arm(q);
+}
+
+static int reserve(struct queue *q, size_t n)
+{
+    if (schedule_reserve(&q->schedule, q->schedule.n + q->outside + n) < 0)
+        return -1;
+    q->outside += n;
+    return 0;
+}
+
+static struct item *item_new(struct entry *e)
+{
+    struct item *it = calloc(1, sizeof(*it));
+    int64_t wall_less_mono = clock_wall_ms() - clock_mono_ms();
+
+    if (it == NULL)
+        return NULL;
+    it->request.kind = REQUEST_FINISH;
+    it->entry = e;
+    it->item.message_row = e->message_row;
+    it->item.domain = (char *)e->domain;
+    memcpy(it->item.id, e->id, sizeof(it->item.id));
+    /* By the wall clock as it goes now: if it was set since, both have moved with it, and nothing expires early. */
+    it->item.created_ms = e->created_ms + wall_less_mono;
+    it->item.expires_ms = e->expires_ms + wall_less_mono;
+    return it;
+}
+
+void item_free(struct item **pit)
+{
+    struct item *it = *pit;
+
+    if (it == NULL)
+        return;
+    *pit = NULL;
+    free(it->item.sender);
+    free(it->item.bounce_to);
+    free(it->item.user);
+    free(it->item.envid);
+    free(it->item.message_id);
+    for (size_t i = 0; i < it->item.n_recipients; i++) {
+        free(it->item.recipients[i].address);
+        free(it->item.recipients[i].orcpt);
+        free(it->rows[i].reply);
+    }
+    free(it->item.recipients);
+    free(it->rows);
+    free(it->note);
+    free(it);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct queue *q = arg;
+    int64_t now = clock_mono_ms();
+
+    (void)fd;
+    (void)what;
+    for (int i = 0; i < DUE_BATCH && !q->closing; i++) {
+        const struct entry *first = schedule_first(&q->schedule);
+        if (first == NULL || first->due_ms > now)
+            break;
+        struct entry *e = schedule_take(&q->schedule);
+        q->outside++;
+        struct item *it = item_new(e);
+        if (it == NULL) {
+            reschedule(q, e, now + KEEP_MS);
+            break;
+        }
+        q->events.due(q->events.ctx, &it->item);
+    }
+    arm(q);
+}
+
+int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts)
+{
+    size_t i = attempts > 0 ? attempts - 1 : 0;
+
+    return schedule_jitter(q->retry_ms[i < q->n_retry ? i : q->n_retry - 1]);
+}
+
+/* ---- results come back ----------------------------------------------------------------------------------------------
+ */
+
+static void put_done(struct queue *q, struct put *p)
+{
+    if (p->status == QUEUE_OK) {
+        q->length += 1;
+        q->length -= p->finished < q->length ? p->finished : q->length;
+    }
+    for (struct entry *e; (e = p->entries) != NULL;) {
+        p->entries = e->next;
+        e->message_row = p->row;
+        if (p->status == QUEUE_OK) {
+            reschedule(q, e, e->due_ms);
+        } else {
+            q->outside--;
+            free(e);
+        }
+    }
+    p->done(p->ctx, p->status);
+    free(p);
+}
+
+static void on_written(void *ctx)
+{
+    struct queue *q = ctx;
+    struct requests done;
+
+    requests_init(&done);
+    lane_take_done(&q->writer.lane, &done);
+    for (struct request *r; (r = requests_pop(&done)) != NULL;) {
+        if (r->kind == REQUEST_PUT) {
+            put_done(q, (struct put *)r);
+            continue;
+        }
+        struct item *it = (struct item *)r;
+        q->length -= it->finished < q->length ? it->finished : q->length;
+        item_free(&it);
+    }
+}
+
+static void load_done(struct queue *q, struct load *load)
+{
+    struct item *it = load->item;
+
+    it->loading = NULL;
+    if (it->abandoned)
+        queue_finish(q, &it->item, NULL, 0, NULL);
+    else
+        load->done(load->ctx, load->ok);
+    free(load);
+}
+
+static void read_done(struct read *read)
+{
+    if (read->done != NULL) {
+        struct read **at = &read->item->reading;
+        while (*at != read)
+            at = &(*at)->other;
+        *at = read->other;
+        read->done(read->ctx, read->bytes);
+    }
+    free((char *)read->bytes.p);
+    free(read);
+}
+
+static void on_read(void *ctx)
+{
+    struct queue *q = ctx;
+    struct requests done;
+
+    requests_init(&done);
+    lane_take_done(&q->reader.lane, &done);
+    for (struct request *r; (r = requests_pop(&done)) != NULL;) {
+        if (r->kind == REQUEST_LOAD)
+            load_done(q, (struct load *)r);
+        else
+            read_done((struct read *)r);
+    }
+}
+
+/* ---- requests go out
+ * -------------------------------------------------------------------------------------------------- */
+
+/* The entries that the message will be, due at once. */
+static struct entry *entries_of(const struct queue_message *m, int64_t now_ms, int64_t lifetime_ms)
+{
+    struct entry like = {.created_ms = now_ms, .expires_ms = now_ms + lifetime_ms};
+    struct pending one, *v = m->n_recipients == 1 ? &one : calloc(m->n_recipients, sizeof(*v));
+    struct entry *list = NULL;
+
+    memcpy(like.id, m->id, sizeof(like.id));
+    if (v == NULL)
+        return NULL;
+    for (size_t i = 0; i < m->n_recipients; i++)
+        v[i] = (struct pending){.domain = m->recipients[i].domain, .due_ms = now_ms, .index = (uint16_t)i};
+    list = entries_build(&like, v, m->n_recipients);
+    if (v != &one)
+        free(v);
+    return list;
+}
+
+static size_t count_entries(const struct entry *e)
+{
+    size_t n = 0;
+
+    for (; e != NULL; e = e->next)
+        n++;
+    return n;
+}
+
+/* Fills in what the writer and the schedule need to know; false when it cannot be stored. */
+static bool put_prepare(struct queue *q, struct put *p)
+{
+    const struct queue_message *m = &p->m;
+    uint64_t chunks;
+
+    p->size = m->head.n + (m->body != NULL ? spool_size(m->body) : 0);
+    chunks = (p->size + QUEUE_CHUNK - 1) / QUEUE_CHUNK;
+    if (m->n_recipients == 0 || m->n_recipients > RECIPIENTS_MAX || chunks > CHUNKS_MAX)
+        return false;
+    p->chunks = (unsigned)chunks;
+    p->created_ms = clock_wall_ms();
+    p->expires_ms = p->created_ms + q->lifetime_ms;
+    p->entries = entries_of(m, clock_mono_ms(), q->lifetime_ms);
+    if (p->entries != NULL && reserve(q, count_entries(p->entries)) == 0)
+        return true;
+    entries_free(&p->entries);
+    return false;
+}
+
+void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void *ctx, enum queue_status status),
+               void *ctx)
+{
+    struct put *p = q->closing ? NULL : calloc(1, sizeof(*p));
+
+    if (p == NULL) {
+        done(ctx, QUEUE_FAILED);
+        return;
+    }
+    *p = (struct put){.request.kind = REQUEST_PUT, .m = *m, .done = done, .ctx = ctx, .status = QUEUE_FAILED};
+    if (put_prepare(q, p)) {
+        lane_submit(&q->writer.lane, &p->request);
+    } else {
+        struct requests failed;
+        requests_init(&failed);
+        requests_push(&failed, &p->request);
+        lane_post(&q->writer.lane, &failed);
+    }
+}
+
+void queue_load(struct queue *q, struct queue_item *item, void (*done)(void *ctx, bool ok), void *ctx)
+{
+    struct item *it = item_of(item);
+    struct load *load = q->closing || it->rows != NULL ? NULL : calloc(1, sizeof(*load));
+
+    if (load == NULL) {
+        done(ctx, it->rows != NULL);
+        return;
+    }
+    *load = (struct load){.request.kind = REQUEST_LOAD, .item = it, .done = done, .ctx = ctx};
+    it->loading = load;
+    lane_submit(&q->reader.lane, &load->request);
+}
+
+void queue_read(struct queue *q, const struct queue_item *item, unsigned index,
+                void (*done)(void *ctx, struct slice bytes), void *ctx)
+{
+    struct item *it = item_of(item);
+    struct read *read = q->closing ? NULL : calloc(1, sizeof(*read));
+
+    if (read == NULL) {
+        done(ctx, (struct slice){NULL, 0});
+        return;
+    }
+    *read = (struct read){.request.kind = REQUEST_READ,
+                          .item = it,
+                          .other = it->reading,
+                          .message_row = item->message_row,
+                          .index = index,
+                          .done = done,
+                          .ctx = ctx};
+    it->reading = read;
+    lane_submit(&q->reader.lane, &read->request);
+}
+
+/* ---- an item comes back
+ * ------------------------------------------------------------------------------------------------ */
+
+/* Takes the results over; the number of attempts that the deferred recipients have behind them now, 0 if there are
+ * none. */
+static unsigned record(struct item *it, const struct queue_result *results)
+{
+    unsigned attempts = 0;
+
+    for (size_t i = 0; i < it->item.n_recipients; i++) {
+        it->rows[i] = (struct finish_row){
+            .outcome = results[i].outcome,
+            .warned = results[i].warned,
+            .reply = results[i].reply != NULL ? strdup(results[i].reply) : NULL,
+        };
+        if (results[i].outcome == QUEUE_DEFERRED && it->item.recipients[i].attempts + 1 > attempts)
+            attempts = it->item.recipients[i].attempts + 1;
+    }
+    return attempts;
+}
+
+enum { KEPT = 1 << QUEUE_KEEP, DEFERRED = 1 << QUEUE_DEFERRED };
+
+/* Leaves in `e` the recipients whose outcome is one of the set `outcomes`; how many they are.  `e` may be the item's
+ * own. */
+static unsigned filter(struct entry *e, const struct item *it, unsigned outcomes)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < it->item.n_recipients; i++)
+        if (outcomes & 1U << it->rows[i].outcome)
+            e->index[n++] = it->entry->index[i];
+    e->n = n;
+    return n;
+}
+
+static unsigned outcomes_of(const struct item *it)
+{
+    unsigned outcomes = 0;
+
+    for (size_t i = 0; i < it->item.n_recipients; i++)
+        outcomes |= 1U << it->rows[i].outcome;
+    return outcomes;
+}
+
+/* The deferred recipients of an item of which others are kept. */
+static struct entry *split(struct queue *q, const struct item *it)
+{
+    const struct entry *e = it->entry;
+
+    if (reserve(q, 1) < 0)
+        return NULL;
+    struct entry *later = entry_new(slice_of(e->domain), e->n);
+    if (later == NULL) {
+        q->outside--;
+        return NULL;
+    }
+    later->created_ms = e->created_ms;
+    later->expires_ms = e->expires_ms;
+    later->message_row = e->message_row;
+    memcpy(later->id, e->id, sizeof(later->id));
+    filter(later, it, DEFERRED);
+    return later;
+}
+
+/* The recipients that stay go back into the schedule: those kept soon, those deferred later. */
+static void return_entry(struct queue *q, struct item *it, int64_t deferred_due_ms)
+{
+    unsigned stay = outcomes_of(it) & (KEPT | DEFERRED);
+    struct entry *e = it->entry;
+
+    if (stay == (KEPT | DEFERRED)) {
+        struct entry *later = split(q, it);
+        if (later != NULL) {
+            reschedule(q, later, deferred_due_ms);
+            stay = KEPT;
+        } /* out of memory: all of them wait */
+    }
+    if (filter(e, it, stay) > 0) {
+        reschedule(q, e, stay & DEFERRED ? deferred_due_ms : clock_mono_ms() + KEEP_MS);
+    } else {
+        q->outside--;
+        free(e);
+    }
+    it->entry = NULL;
+    it->item.domain = NULL;
+}
+
+/* An item about which nothing is known: it was never loaded, or is given back as it is. */
+static void return_untouched(struct queue *q, struct item *it)
+{
+    if (it->gone) { /* somebody removed the message */
+        q->outside--;
+        free(it->entry);
+    } else {
+        reschedule(q, it->entry, clock_mono_ms() + (it->failed ? UNREADABLE_MS : KEEP_MS));
+    }
+    it->entry = NULL;
+    it->item.domain = NULL;
+}
+
+static void forget_reads(struct item *it)
+{
+    for (struct read *r; (r = it->reading) != NULL;) {
+        it->reading = r->other;
+        r->done = NULL;
+    }
+}
+
+void queue_finish(struct queue *q, struct queue_item *item, const struct queue_result *results, int64_t retry_after_ms,
+                  const char *note)
+{
+    struct item *it = item_of(item);
+    unsigned changes = 0;
+
+    forget_reads(it);
+    if (it->loading != NULL) { /* the reader has it: load_done comes back here */
+        it->abandoned = true;
+        return;
+    }
+    if (results == NULL || it->rows == NULL || it->failed || it->gone) {
+        return_untouched(q, it);
+    } else {
+        unsigned attempts = record(it, results);
+        int64_t delay = retry_after_ms > 0 ? retry_after_ms : queue_retry_delay_ms(q, attempts);
+        it->next_ms = clock_wall_ms() + delay;
+        changes = outcomes_of(it) & ~(unsigned)KEPT;
+        return_entry(q, it, clock_mono_ms() + delay);
+    }
+    it->note = note != NULL ? strdup(note) : NULL;
+    if (changes != 0 || it->note != NULL)
+        lane_submit(&q->writer.lane, &it->request);
+    else
+        item_free(&it);
+}
+
+/* ---- life cycle
+ * --------------------------------------------------------------------------------------------------------- */
+
+void queue_reconfigure(struct queue *q, const struct config *c)
+{
+    size_t n = c->queue.n_retry > 0 ? c->queue.n_retry : 1;
+    int64_t *retry = calloc(n, sizeof(*retry));
+
+    q->lifetime_ms = c->queue.lifetime_s * 1000;
+    atomic_store(&q->writer.history_ms, c->queue.history_s * 1000);
+    if (retry == NULL)
+        return; /* the old schedule stays */
+    retry[0] = 60 * 1000;
+    for (size_t i = 0; i < c->queue.n_retry; i++)
+        retry[i] = c->queue.retry_s[i] * 1000;
+    free(q->retry_ms);
+    q->retry_ms = retry;
+    q->n_retry = n;
+}
+
+/* Two daemons on one file would deliver everything twice. */
+static int lock(const char *path, int *ret_fd, struct err *err)
+{
+    struct strbuf name = STRBUF_INIT;
+
+    strbuf_addf(&name, "%s.lock", path);
+    int fd = name.failed ? -1 : open(strbuf_str(&name), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        err_set(err, "%s.lock: %s", path, strerror(errno));
+    } else if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        err_set(err, "%s: another sendas serves this queue", path);
+        close(fd);
+        fd = -1;
+    }
+    strbuf_free(&name);
+    *ret_fd = fd;
+    return fd < 0 ? -1 : 0;
+}
+
+/* Collects the recipients of one message from the scan. */
+struct loading {
+    struct queue *q;
+    int64_t wall_ms, mono_ms;
+    struct entry like;
+    struct pending *v;
+    size_t n, cap;
+    struct arena domains;
+};
+
+static int flush_loading(struct loading *l)
+{
+    if (l->n == 0)
+        return 0;
+    struct entry *list = entries_build(&l->like, l->v, l->n);
+    l->n = 0;
+    arena_free(&l->domains);
+    if (list == NULL)
+        return -1;
+    while (list != NULL) {
+        struct entry *e = list;
+        list = e->next;
+        if (schedule_add(&l->q->schedule, e) < 0) {
+            free(e);
+            entries_free(&list);
+            return -1;
+        }
+    }
+    return 0;
+}
+
+/* Wall clock to monotonic.  A clock that is far off at start must not put a retry off for ever: no time lies further
+ * ahead than the configuration can have meant. */
+static int64_t to_mono(const struct loading *l, int64_t wall_ms, int64_t ahead_max_ms)
+{
+    int64_t ahead = wall_ms - l->wall_ms;
+
+    return l->mono_ms + (ahead < ahead_max_ms ? ahead : ahead_max_ms);
+}
+
+static int load_waiting(void *ctx, const struct store_waiting *w)
+{
+    struct loading *l = ctx;
+    const struct queue *q = l->q;
+
+    if (l->like.message_row != key_message(w->key)) {
+        if (flush_loading(l) < 0)
+            return -1;
+        l->like.message_row = key_message(w->key);
+        l->like.created_ms = to_mono(l, w->created_ms, 0);
+        l->like.expires_ms = to_mono(l, w->expires_ms, q->lifetime_ms);
+        snprintf(l->like.id, sizeof(l->like.id), "%s", w->id);
+    }
+    if (l->n == l->cap) {
+        size_t cap = l->cap > 0 ? l->cap * 2 : 16;
+        struct pending *v = realloc(l->v, cap * sizeof(*v));
+        if (v == NULL)
+            return -1;
+        l->v = v;
+        l->cap = cap;
+    }
+    l->v[l->n] = (struct pending){
+        .domain = arena_copy(&l->domains, w->domain),
+        .due_ms = to_mono(l, w->next_ms, q->retry_ms[q->n_retry - 1] + q->retry_ms[q->n_retry - 1] / 10),
+        .index = (uint16_t)(w->key & ((1 << KEY_BITS) - 1)),
+    };
+    return l->v[l->n++].domain.p != NULL ? 0 : -1;
+}
+
+static int load_schedule(struct queue *q, struct err *err)
+{
+    struct store *s = &q->writer.store;
+    struct loading l = {.q = q, .wall_ms = clock_wall_ms(), .mono_ms = clock_mono_ms(), .like.message_row = -1};
+    int rc = store_begin(s);
+
+    if (rc == SQLITE_OK)
+        rc = store_drop_partial(s);
+    if (rc == SQLITE_OK)
+        rc = store_commit(s);
+    if (rc == SQLITE_OK)
+        rc = store_last_row(s, &q->writer.next_row);
+    if (rc == SQLITE_OK)
+        rc = store_scan(s, load_waiting, &l, &q->length);
+    if (rc == SQLITE_OK && flush_loading(&l) < 0)
+        rc = SQLITE_NOMEM;
+    if (rc != SQLITE_OK)
+        err_set(err, "%s: %s", q->writer.path, rc == SQLITE_NOMEM ? "out of memory" : sqlite3_errmsg(s->db));
+    store_rollback(s);
+    arena_free(&l.domains);
+    free(l.v);
+    return rc == SQLITE_OK ? 0 : -1;
+}
+
+static int open_parts(struct queue *q, const char *path, struct err *err)
+{
+    if (q->writer.path == NULL || q->retry_ms == NULL || q->timer == NULL)
+        return err_set(err, "out of memory");
+    if (lock(path, &q->lock_fd, err) < 0 || store_open(&q->writer.store, path, STORE_WRITE, err) < 0 ||
+        load_schedule(q, err) < 0 || store_open(&q->reader.store, path, STORE_READ, err) < 0)
+        return -1;
+    if (lane_init(&q->writer.lane, q->base, on_written, q, err) < 0 ||
+        lane_init(&q->reader.lane, q->base, on_read, q, err) < 0)
+        return -1;
+    if (lane_start(&q->writer.lane, "store", writer_run, &q->writer, err) < 0)
+        return -1;
+    return lane_start(&q->reader.lane, "reader", reader_run, &q->reader, err);
+}
+
+int queue_open(const struct config *c, struct event_base *base, const struct queue_events *events, struct queue **ret,
+               struct err *err)
+{
+    struct queue *q = calloc(1, sizeof(*q));
+
+    if (q == NULL)
+        return err_set(err, "out of memory");
+    q->base = base;
+    q->events = *events;
+    q->lock_fd = -1;
+    requests_init(&q->writer.backlog);
+    requests_init(&q->writer.carried);
+    queue_reconfigure(q, c);
+    q->timer = event_new(base, -1, 0, on_timer, q);
+    q->writer.path = strdup(c->queue.path);
+    if (open_parts(q, c->queue.path, err) < 0) {
+        queue_close(&q);
+        return -1;
+    }
+    *ret = q;
+    return 0;
+}
+
+void queue_start(struct queue *q)
+{
+    q->started = true;
+    arm(q);
+}
+
+void queue_close(struct queue **pq)
+{
+    struct queue *q = *pq;
+
+    if (q == NULL)
+        return;
+    *pq = NULL;
+    q->closing = true;
+    lane_stop(&q->reader.lane);
+    if (q->reader.lane.notifier != NULL)
+        on_read(q);
+    lane_stop(&q->writer.lane);
+    if (q->writer.lane.notifier != NULL)
+        on_written(q);
+    while (q->writer.lane.waiting.head != NULL) { /* items that came back with the last results */
+        writer_run(&q->writer);
+        on_written(q);
+    }
+    lane_free(&q->reader.lane);
+    lane_free(&q->writer.lane);
+    store_close(&q->reader.store);
+    store_close(&q->writer.store); /* the last connection: the log is copied back and goes */
+    schedule_free(&q->schedule);
+    if (q->timer != NULL)
+        event_free(q->timer);
+    if (q->lock_fd >= 0)
+        close(q->lock_fd);
+    free(q->writer.path);
+    free(q->retry_ms);
+    free(q);
+}

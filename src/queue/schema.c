@@ -1,0 +1,180 @@
+/* schema.c - the file: opening, pragmas, and the schema's versions. */
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
+
+/* One element a version, in order, never changed once released: a newer version is a further element.  A file at
+ * version n (PRAGMA user_version) gets what stands at [n] and behind.
+ *
+ * message    stays for config queue.history after it was finished (finished_ms is set), without its content
+ * recipient  only those that still wait: a row that goes is told by `event`
+ * chunk      the content, QUEUE_CHUNK octets each
+ * partial    a large message of which only some chunks are in yet
+ * event      the life of a message, for trace; `recipient` is NULL where it concerns all */
+static const char *const migrations[] = {
+    "CREATE TABLE message ("
+    " row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, sender TEXT NOT NULL, submitted TEXT,"
+    " bounce_to TEXT NOT NULL, message_id TEXT NOT NULL, envid TEXT NOT NULL, ret INTEGER NOT NULL,"
+    " smtputf8 INTEGER NOT NULL, eightbit INTEGER NOT NULL, size INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " expires_ms INTEGER NOT NULL, held INTEGER NOT NULL DEFAULT 0, finished_ms INTEGER);"
+    "CREATE INDEX message_finished ON message(finished_ms) WHERE finished_ms IS NOT NULL;"
+    "CREATE INDEX message_message_id ON message(message_id) WHERE message_id <> '';"
+    "CREATE TABLE recipient ("
+    " row INTEGER PRIMARY KEY, address TEXT NOT NULL, domain TEXT NOT NULL, orcpt TEXT NOT NULL,"
+    " notify INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL,"
+    " warned INTEGER NOT NULL DEFAULT 0, last_reply TEXT NOT NULL DEFAULT '');"
+    "CREATE TABLE chunk (row INTEGER PRIMARY KEY, bytes BLOB NOT NULL);"
+    "CREATE TABLE partial (message_row INTEGER PRIMARY KEY);"
+    "CREATE TABLE event ("
+    " row INTEGER PRIMARY KEY, message_row INTEGER NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL,"
+    " recipient TEXT, text TEXT NOT NULL);"
+    "CREATE INDEX event_message ON event(message_row);",
+};
+
+static int exec(struct store *s, const char *sql)
+{
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL);
+}
+
+/* The one number that `sql` gives. */
+static int query_number(struct store *s, const char *sql, int64_t *ret)
+{
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(s->db, sql, -1, &st, NULL);
+
+    *ret = 0;
+    if (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        *ret = sqlite3_column_int64(st, 0);
+        rc = SQLITE_OK;
+    } else if (rc == SQLITE_DONE) {
+        rc = SQLITE_OK;
+    }
+    sqlite3_finalize(st);
+    return rc;
+}
+
+static int fail(struct store *s, const char *path, struct err *err)
+{
+    if (sqlite3_errcode(s->db) == SQLITE_NOTADB)
+        return err_set(err, "%s is not a queue: %s", path, sqlite3_errmsg(s->db));
+    return err_set(err, "%s: %s", path, sqlite3_errmsg(s->db));
+}
+
+/* Is the file ours, and of which version? */
+static int identify(struct store *s, const char *path, int64_t *version, struct err *err)
+{
+    int64_t application, tables;
+
+    if (query_number(s, "PRAGMA user_version", version) != SQLITE_OK ||
+        query_number(s, "PRAGMA application_id", &application) != SQLITE_OK ||
+        query_number(s, "SELECT count(*) FROM sqlite_schema", &tables) != SQLITE_OK)
+        return fail(s, path, err);
+    if (application != APPLICATION_ID && (tables > 0 || *version != 0))
+        return err_set(err, "%s is not a queue: it is the database of another program", path);
+    if (*version > (int64_t)ARRAY_LEN(migrations))
+        return err_set(err, "%s was made by a newer sendas: its schema is version %lld, this one knows up to %zu", path,
+                       (long long)*version, ARRAY_LEN(migrations));
+    return 0;
+}
+
+/* One version further, all or nothing. */
+static int migrate_step(struct store *s, int64_t to)
+{
+    char sql[128];
+
+    if (exec(s, "BEGIN IMMEDIATE") != SQLITE_OK)
+        return -1;
+    snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %lld", APPLICATION_ID, (long long)to);
+    if (exec(s, migrations[to - 1]) == SQLITE_OK && exec(s, sql) == SQLITE_OK && exec(s, "COMMIT") == SQLITE_OK)
+        return 0;
+    store_rollback(s);
+    return -1;
+}
+
+/* WAL with synchronous=FULL: each commit is one fsync of the log, and survives a power cut.  The log is copied back
+ * every 16 MB and cut to 64 MB; foreign keys play no part, as keys are ranges (internal.h). */
+static int prepare_write(struct store *s, const char *path, struct err *err)
+{
+    int64_t version;
+    char mode[16] = "";
+    sqlite3_stmt *st = NULL;
+
+    if (identify(s, path, &version, err) < 0)
+        return -1;
+    if (sqlite3_prepare_v2(s->db, "PRAGMA journal_mode = WAL", -1, &st, NULL) == SQLITE_OK &&
+        sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0) != NULL)
+        snprintf(mode, sizeof(mode), "%s", (const char *)sqlite3_column_text(st, 0));
+    if (sqlite3_finalize(st) != SQLITE_OK)
+        return fail(s, path, err);
+    if (strcmp(mode, "wal") != 0)
+        return err_set(err, "%s: this file system cannot hold a write-ahead log", path);
+    if (exec(s, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864;"
+                "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY") != SQLITE_OK)
+        return fail(s, path, err);
+    while (version < (int64_t)ARRAY_LEN(migrations))
+        if (migrate_step(s, ++version) < 0)
+            return fail(s, path, err);
+    return 0;
+}
+
+static int prepare_read(struct store *s, const char *path, struct err *err)
+{
+    int64_t version;
+
+    if (identify(s, path, &version, err) < 0)
+        return -1;
+    if (version < (int64_t)ARRAY_LEN(migrations))
+        return err_set(err, "%s has a schema of version %lld, not %zu: run sendas serve once", path, (long long)version,
+                       ARRAY_LEN(migrations));
+    if (exec(s, "PRAGMA query_only = 1; PRAGMA cache_size = -2048") != SQLITE_OK)
+        return fail(s, path, err);
+    return 0;
+}
+
+/* Made here, so that it is never open to others, not even for a moment; SQLite gives its log the same mode. */
+static int make_file(const char *path, struct err *err)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+    if (fd < 0)
+        return errno == EEXIST ? 0 : err_set(err, "%s: %s", path, strerror(errno));
+    close(fd);
+    return 0;
+}
+
+int store_open(struct store *s, const char *path, enum store_mode mode, struct err *err)
+{
+    int flags = SQLITE_OPEN_NOMUTEX | (mode == STORE_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+
+    *s = (struct store){0};
+    if (mode == STORE_WRITE && make_file(path, err) < 0)
+        return -1;
+    if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
+        if (s->db == NULL)
+            err_set(err, "%s: out of memory", path);
+        else
+            fail(s, path, err);
+        store_close(s);
+        return -1;
+    }
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_timeout(s->db, 5000);
+    if ((mode == STORE_WRITE ? prepare_write(s, path, err) : prepare_read(s, path, err)) < 0) {
+        store_close(s);
+        return -1;
+    }
+    return 0;
+}
+
+void store_close(struct store *s)
+{
+    for (size_t i = 0; i < STORE_STATEMENTS; i++)
+        sqlite3_finalize(s->statements[i]);
+    sqlite3_close(s->db);
+    *s = (struct store){0};
+}

@@ -1,0 +1,258 @@
+/* writer.c - the store thread: whatever waits when a commit begins goes in with it.
+ *
+ * When a group fails it is rolled back and each request is tried by itself, so that one that cannot be stored fails
+ * alone. A put that fails is answered so.  A finish never fails: it is carried until it can be committed, because
+ * forgetting it would deliver a message twice after a restart. */
+#include "internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CARRY_MS = 1000,
+    PRUNE_MS = 60 * 1000,
+    PRUNE_MORE_MS = 500,
+    PRUNE_BATCH = 100,
+    COMPLAIN_MS = 10 * 1000,
+};
+
+/* Tells what is wrong, but not for each of a thousand messages. */
+static void complain(struct writer *w, int rc, const char *reason)
+{
+    int64_t now = clock_mono_ms();
+    int e = w->store.db != NULL && (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(w->store.db) : 0;
+
+    if (w->ailing && now < w->complained_ms + COMPLAIN_MS)
+        return;
+    w->ailing = true;
+    w->complained_ms = now;
+    if (reason == NULL)
+        reason = w->store.db != NULL ? sqlite3_errmsg(w->store.db) : sqlite3_errstr(rc);
+    log_event(LOG_LEVEL_ERROR, "store", LOG_STR("path", w->path), LOG_STR("reason", reason), LOG_NUM("code", rc),
+              LOG_STR("cause", e != 0 ? strerror(e) : NULL));
+}
+
+static void recovered(struct writer *w)
+{
+    if (!w->ailing)
+        return;
+    w->ailing = false;
+    log_event(LOG_LEVEL_INFO, "store", LOG_STR("path", w->path), LOG_STR("reason", "works again"));
+}
+
+static int apply(struct writer *w, struct request *r, int64_t now_ms, const char **reason)
+{
+    if (r->kind == REQUEST_FINISH)
+        return store_finish(&w->store, (struct item *)r, now_ms);
+    struct put *p = (struct put *)r;
+    if (p->row == 0)
+        p->row = ++w->next_row;
+    return store_put(&w->store, p, now_ms, reason);
+}
+
+/* All of the list in one transaction. */
+static int commit_all(struct writer *w, const struct requests *group, const char **reason)
+{
+    int64_t now = clock_wall_ms();
+    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
+
+    for (struct request *r = group->head; rc == SQLITE_OK && r != NULL; r = r->next)
+        rc = apply(w, r, now, reason);
+    if (rc == SQLITE_OK)
+        rc = store_commit(&w->store);
+    if (rc == SQLITE_OK)
+        atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
+    return rc;
+}
+
+/* After an I/O error (a failed fsync above all) nothing that the connection remembers is trusted. */
+static void reopen(struct writer *w)
+{
+    struct err err;
+
+    store_close(&w->store);
+    if (store_open(&w->store, w->path, STORE_WRITE, &err) < 0)
+        complain(w, SQLITE_CANTOPEN, err.text);
+}
+
+static void give_up(struct writer *w, int rc)
+{
+    store_rollback(&w->store);
+    if (w->store.db == NULL || (rc & 0xff) == SQLITE_IOERR)
+        reopen(w);
+}
+
+/* Chunks that earlier steps brought.  If even that fails they stay until the next start (table `partial`). */
+static void undo_put(struct writer *w, const struct put *p)
+{
+    if (p->stored == 0 || w->store.db == NULL)
+        return;
+    int rc = store_begin(&w->store);
+    if (rc == SQLITE_OK)
+        rc = store_put_undo(&w->store, p);
+    if (rc == SQLITE_OK)
+        rc = store_commit(&w->store);
+    if (rc != SQLITE_OK)
+        store_rollback(&w->store);
+}
+
+static void settle_committed(struct writer *w, struct request *r, struct requests *done)
+{
+    if (r->kind == REQUEST_PUT) {
+        struct put *p = (struct put *)r;
+        p->stored = p->reached;
+        if (!p->complete) {
+            requests_push(&w->backlog, r); /* behind the others: a large message holds up nobody */
+            return;
+        }
+        p->status = QUEUE_OK;
+    }
+    requests_push(done, r);
+}
+
+static void settle_failed(struct writer *w, struct request *r, enum queue_status status, struct requests *done)
+{
+    if (r->kind == REQUEST_FINISH) {
+        requests_push(&w->carried, r);
+        w->carried_until_ms = clock_mono_ms() + CARRY_MS;
+        return;
+    }
+    struct put *p = (struct put *)r;
+    undo_put(w, p);
+    p->status = status;
+    requests_push(done, r);
+}
+
+/* Each by itself, after a group failed. */
+static void commit_each(struct writer *w, struct requests *group, struct requests *done)
+{
+    for (struct request *r; (r = requests_pop(group)) != NULL;) {
+        struct requests one;
+        const char *reason = NULL;
+        requests_init(&one);
+        requests_push(&one, r);
+        int rc = commit_all(w, &one, &reason);
+        if (rc == SQLITE_OK) {
+            recovered(w);
+            settle_committed(w, r, done);
+            continue;
+        }
+        enum queue_status status = w->store.db != NULL ? store_status(&w->store, rc) : QUEUE_FAILED;
+        complain(w, rc, reason);
+        give_up(w, rc);
+        settle_failed(w, r, status, done);
+    }
+}
+
+static void commit_group(struct writer *w, struct requests *group)
+{
+    struct requests done;
+    const char *reason = NULL;
+
+    if (group->head == NULL)
+        return;
+    requests_init(&done);
+    int rc = commit_all(w, group, &reason);
+    if (rc == SQLITE_OK) {
+        recovered(w);
+        for (struct request *r; (r = requests_pop(group)) != NULL;)
+            settle_committed(w, r, &done);
+    } else {
+        give_up(w, rc);
+        commit_each(w, group, &done);
+    }
+    lane_post(&w->lane, &done);
+}
+
+/* What the next step of a request writes, about. */
+static size_t weight(const struct request *r)
+{
+    if (r->kind != REQUEST_PUT)
+        return 512;
+    const struct put *p = (const struct put *)r;
+    unsigned left = p->chunks - p->stored;
+    return left > 1 ? (size_t)(left < PUT_STEP_CHUNKS ? left : PUT_STEP_CHUNKS) * QUEUE_CHUNK : (size_t)p->size;
+}
+
+/* The requests of the next commit: first what is carried, if its time has come. */
+static void collect(struct writer *w, struct requests *group, bool stopping)
+{
+    size_t n = 0, bytes = 0;
+
+    requests_init(group);
+    if (w->carried.head != NULL && (stopping || clock_mono_ms() >= w->carried_until_ms))
+        requests_move(group, &w->carried);
+    while (w->backlog.head != NULL && n < GROUP_REQUESTS_MAX && bytes < GROUP_BYTES_MAX) {
+        struct request *r = requests_pop(&w->backlog);
+        n++;
+        bytes += weight(r);
+        /* Finishes stay in order: behind those that are carried. */
+        requests_push(r->kind == REQUEST_FINISH && w->carried.head != NULL ? &w->carried : group, r);
+    }
+}
+
+static void prune(struct writer *w)
+{
+    int64_t now = clock_mono_ms();
+    int pruned = 0;
+
+    if (now < w->prune_at_ms)
+        return;
+    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
+    if (rc == SQLITE_OK)
+        rc = store_prune(&w->store, clock_wall_ms() - atomic_load(&w->history_ms), PRUNE_BATCH, &pruned);
+    if (rc == SQLITE_OK)
+        rc = store_commit(&w->store);
+    if (rc != SQLITE_OK) {
+        complain(w, rc, NULL);
+        give_up(w, rc);
+    }
+    w->prune_at_ms = now + (rc == SQLITE_OK && pruned == PRUNE_BATCH ? PRUNE_MORE_MS : PRUNE_MS);
+}
+
+/* How long to wait for requests. */
+static int64_t patience(const struct writer *w)
+{
+    int64_t until = w->prune_at_ms;
+
+    if (w->backlog.head != NULL)
+        return 0;
+    if (w->carried.head != NULL && w->carried_until_ms < until)
+        until = w->carried_until_ms;
+    int64_t left = until - clock_mono_ms();
+    return left > 0 ? left : 0;
+}
+
+/* At the end only: these outcomes are lost, and what was delivered will be so again. */
+static void drop_carried(struct writer *w)
+{
+    struct requests done;
+
+    if (w->carried.head == NULL)
+        return;
+    for (const struct request *r = w->carried.head; r != NULL; r = r->next)
+        log_event(LOG_LEVEL_ERROR, "store", LOG_STR("queue", ((const struct item *)r)->item.id),
+                  LOG_STR("reason", "the outcome could not be recorded: it may be delivered again"));
+    requests_init(&done);
+    requests_move(&done, &w->carried);
+    lane_post(&w->lane, &done);
+}
+
+void *writer_run(void *arg)
+{
+    struct writer *w = arg;
+    bool more = true;
+
+    w->prune_at_ms = clock_mono_ms() + PRUNE_MORE_MS;
+    while (more || w->backlog.head != NULL) {
+        struct requests group;
+        more = lane_take(&w->lane, &w->backlog, patience(w));
+        collect(w, &group, !more);
+        commit_group(w, &group);
+        if (w->backlog.head == NULL && more)
+            prune(w);
+    }
+    drop_carried(w);
+    return NULL;
+}
