@@ -2,7 +2,6 @@
  */
 #include "internal.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
@@ -58,31 +57,46 @@ static int no_passphrase(char *buf, int size, int writing, void *asked)
     return -1;
 }
 
+/* The first certificate is ours, the rest its chain.  Reads up to the end of the file: what is not PEM between is text.
+ */
+static int use_chain(SSL_CTX *ctx, BIO *bio, int *count)
+{
+    X509 *x;
+
+    while ((x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
+        int ok = *count == 0 ? SSL_CTX_use_certificate(ctx, x) : (int)SSL_CTX_add1_chain_cert(ctx, x);
+        X509_free(x);
+        ++*count;
+        if (ok != 1)
+            return -1;
+    }
+    unsigned long e = ERR_peek_last_error();
+    return *count > 0 && ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE ? 0 : -1;
+}
+
 static int load_chain(SSL_CTX *ctx, const char *path, struct err *err)
 {
     struct strbuf pem = STRBUF_INIT;
     struct err why;
-    int certificates = 0, ok = 1;
+    char text[256];
+    int count = 0;
 
-    if (file_read(path, PEM_FILE_MAX, false, &pem, &why) < 0)
+    int rc = file_read(path, PEM_FILE_MAX, false, &pem, &why);
+    if (rc < 0) {
+        strbuf_free(&pem);
         return err_set(err, "tls.certificate: %s", why.text);
-    BIO *bio = BIO_new_mem_buf(strbuf_str(&pem), (int)pem.n);
-    X509 *x;
-    while (bio != NULL && ok == 1 && (x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-        ok = certificates == 0 ? SSL_CTX_use_certificate(ctx, x) : (int)SSL_CTX_add1_chain_cert(ctx, x);
-        certificates++;
-        X509_free(x);
     }
+    ERR_clear_error();
+    BIO *bio = BIO_new_mem_buf(strbuf_str(&pem), (int)pem.n);
+    rc = bio == NULL ? -1 : use_chain(ctx, bio, &count);
     BIO_free(bio);
     strbuf_free(&pem);
-    if (ok == 1 && certificates > 0) {
-        ERR_clear_error(); /* "no start line" marks the end of the file */
-        return 0;
-    }
-    char text[256];
     tls_failure_text(NULL, 0, text, sizeof(text));
-    return certificates == 0 ? err_set(err, "tls.certificate: %s: no certificate in PEM form found", path)
-                             : err_set(err, "tls.certificate: %s: certificate %d: %s", path, certificates, text);
+    if (rc == 0)
+        return 0;
+    if (count == 0)
+        return err_set(err, "tls.certificate: %s: no certificate in PEM form found", path);
+    return err_set(err, "tls.certificate: %s: behind certificate %d: %s", path, count, text);
 }
 
 static int load_key(SSL_CTX *ctx, const char *path, struct err *err)

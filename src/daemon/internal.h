@@ -1,0 +1,90 @@
+/* src/daemon/internal.h - the parts of a running daemon, and the one struct that holds them. */
+#ifndef SENDAS_DAEMON_INTERNAL_H
+#define SENDAS_DAEMON_INTERNAL_H
+
+#include "sendas/config.h"
+#include "sendas/daemon.h"
+#include "sendas/delivery.h"
+#include "sendas/dns.h"
+#include "sendas/intake.h"
+#include "sendas/queue.h"
+#include "sendas/submission.h"
+#include "sendas/tls.h"
+
+struct event;
+struct event_base;
+struct listener;
+struct server_conn;
+struct sockaddr_storage;
+
+/* Everything lives on the loop thread. */
+struct daemon {
+    const char *config_path;
+    struct event_base *base;
+    struct intake_settings *settings; /* the newest; who works by older ones holds a reference */
+    struct tls_server *tls_server;
+    struct tls_client *tls_client;
+    struct listener *listeners;
+    struct workers *workers;
+    struct queue *queue;
+    struct dns *dns;
+    struct intake_context intake;
+    struct delivery *delivery;
+    struct delivery_net net;
+    struct submission_shared *shared;
+    struct server_conn *server_conns;
+    struct delivery_link *client_links;
+    struct event *sighup, *sigterm, *sigint, *certificate_timer, *watchdog_timer, *stop_timer;
+    bool stopping, delivery_stopped;
+};
+
+/* ---- listener.c: accepting sockets ----------------------------------------------------------------- */
+
+/* Listeners for `c` that are not there yet are bound (nothing accepts yet); those that stay are kept.  On failure all
+ * is as it was. */
+int listeners_prepare(struct daemon *d, const struct config *c, struct err *err);
+/* What was prepared begins to accept; what `c` does not name is closed.  Connections stay. */
+void listeners_commit(struct daemon *d, const struct config *c);
+/* What was prepared and not committed is closed. */
+void listeners_rollback(struct daemon *d);
+void listeners_close(struct daemon *d);
+/* Does a listener accept at this numeric address?  One at a wildcard does at every address of the machine. */
+bool listeners_own_address(const struct daemon *d, const char *address);
+/* Numeric text, IPv4-mapped addresses as IPv4; the port through *port. */
+void address_text(const struct sockaddr_storage *sa, char out[46], uint16_t *port);
+/* The reverse; -1 when it is no numeric address. */
+int address_parse(const char *text, uint16_t port, struct sockaddr_storage *ret);
+
+/* ---- server_conn.c: a submission client --------------------------------------------------------------- */
+
+/* Takes the descriptor over. */
+void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port, enum config_tls_mode tls);
+/* Tells every session to end; those in a transaction finish it first. */
+void server_conns_shutdown(struct daemon *d);
+void server_conns_free(struct daemon *d);
+
+/* ---- client_link.c: connections for delivery ------------------------------------------------------------- */
+
+void client_links_init(struct daemon *d); /* fills d->net */
+void client_links_free(struct daemon *d);
+
+/* ---- control.c ---------------------------------------------------------------------------------------- */
+
+/* Signals and the timers that watch the certificate and feed systemd's watchdog. */
+int daemon_watch(struct daemon *d, struct err *err);
+void daemon_unwatch(struct daemon *d);
+void daemon_reload(struct daemon *d);
+/* Has all ended that an orderly stop waits for?  Then the loop ends. */
+void daemon_check_stopped(struct daemon *d);
+/* Settings that are known, but do nothing in this version, or only from the next start on. */
+void daemon_warn_settings(const struct config *now, const struct config *before);
+
+/* ---- sdnotify.c: systemd's notification socket (sd_notify(3)) --------------------------------------------------- */
+
+/* One datagram to $NOTIFY_SOCKET; nothing without one. */
+void sdnotify(const char *state);
+void sdnotify_reloading(void);
+/* How often WATCHDOG=1 is due in milliseconds; 0 = no watchdog. */
+int64_t sdnotify_watchdog_ms(void);
+
+#endif

@@ -1,0 +1,296 @@
+/* Accepting sockets. */
+#include "internal.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LISTEN_BACKLOG = 511, ACCEPTS_A_TURN = 64 };
+
+struct listener {
+    struct daemon *daemon;
+    struct listener *next;
+    char *address;
+    uint16_t port;
+    enum config_tls_mode tls, next_tls;
+    int fd;
+    int reserve; /* a descriptor to give up when there are no others: accept, and close at once */
+    struct event *event, *pause_timer;
+    bool accepting; /* false: bound by listeners_prepare, not committed */
+};
+
+/* ---- addresses ------------------------------------------------------------------------------------ */
+
+void address_text(const struct sockaddr_storage *sa, char out[46], uint16_t *port)
+{
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)sa;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sa;
+
+    out[0] = '\0';
+    *port = ntohs(sa->ss_family == AF_INET6 ? v6->sin6_port : v4->sin_port);
+    if (sa->ss_family == AF_INET)
+        inet_ntop(AF_INET, &v4->sin_addr, out, 46);
+    else if (sa->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
+        inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], out, 46);
+    else if (sa->ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &v6->sin6_addr, out, 46);
+}
+
+int address_parse(const char *text, uint16_t port, struct sockaddr_storage *ret)
+{
+    struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found;
+    char service[8];
+
+    snprintf(service, sizeof(service), "%u", (unsigned)port);
+    if (getaddrinfo(text, service, &hints, &found) != 0)
+        return -1;
+    memset(ret, 0, sizeof(*ret));
+    memcpy(ret, found->ai_addr, found->ai_addrlen);
+    freeaddrinfo(found);
+    return 0;
+}
+
+static bool is_wildcard(const char *address)
+{
+    return strcmp(address, "::") == 0 || strcmp(address, "0.0.0.0") == 0;
+}
+
+static bool is_interface_address(const char *address)
+{
+    struct ifaddrs *all;
+    bool found = false;
+
+    if (getifaddrs(&all) < 0)
+        return false;
+    for (const struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
+        struct sockaddr_storage sa = {0};
+        char text[46];
+        uint16_t port;
+        if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
+            continue;
+        memcpy(&sa, i->ifa_addr,
+               i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
+        address_text(&sa, text, &port);
+        found = strcmp(text, address) == 0;
+    }
+    freeifaddrs(all);
+    return found;
+}
+
+bool listeners_own_address(const struct daemon *d, const char *address)
+{
+    struct sockaddr_storage sa;
+    char text[46];
+    uint16_t port;
+
+    if (address_parse(address, 0, &sa) < 0)
+        return false;
+    address_text(&sa, text, &port); /* one spelling */
+    for (const struct listener *l = d->listeners; l != NULL; l = l->next)
+        if (strcmp(l->address, text) == 0 || is_wildcard(text) ||
+            (is_wildcard(l->address) && is_interface_address(text)))
+            return true;
+    return false;
+}
+
+/* ---- accepting -------------------------------------------------------------------------------------- */
+
+/* No descriptors or no memory: a second without accepting instead of a loop that spins. */
+static void pause_accepting(struct listener *l, int error)
+{
+    static const struct timeval second = {.tv_sec = 1};
+
+    log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("address", l->address), LOG_NUM("port", l->port),
+              LOG_STR("error", strerror(error)));
+    if (l->reserve >= 0 && (error == EMFILE || error == ENFILE)) {
+        /* The one at the head of the line learns at once that it will not be served. */
+        close(l->reserve);
+        int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+        if (fd >= 0)
+            close(fd);
+        l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    }
+    event_del(l->event);
+    evtimer_add(l->pause_timer, &second);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct listener *l = arg;
+    (void)fd, (void)what;
+    event_add(l->event, NULL);
+}
+
+static void on_acceptable(evutil_socket_t listening, short what, void *arg)
+{
+    struct listener *l = arg;
+
+    (void)what;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        struct sockaddr_storage from = {0};
+        socklen_t n = sizeof(from);
+        char ip[46];
+        uint16_t port;
+        int fd = accept4(listening, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+            pause_accepting(l, errno);
+            return;
+        }
+        if (fd < 0) /* this one connection failed (accept(2), error handling) */
+            continue;
+        address_text(&from, ip, &port);
+        server_conn_accept(l->daemon, fd, ip, l->port, l->tls);
+    }
+}
+
+/* ---- binding -------------------------------------------------------------------------------------------- */
+
+static int bind_socket(const char *address, uint16_t port, struct err *err)
+{
+    struct sockaddr_storage sa;
+    int one = 1, v6only = 0;
+
+    if (address_parse(address, port, &sa) < 0)
+        return err_set(err, "listen: %s is not a numeric address", address);
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 && errno == EAFNOSUPPORT && strcmp(address, "::") == 0) {
+        log_event(LOG_LEVEL_WARN, "listen", LOG_STR("address", address), LOG_NUM("port", port),
+                  LOG_STR("error", "this machine has no IPv6; listening on IPv4 only"));
+        return bind_socket("0.0.0.0", port, err);
+    }
+    if (fd < 0)
+        return err_set(err, "listen on %s port %u: %s", address, (unsigned)port, strerror(errno));
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (sa.ss_family == AF_INET6) /* "::" is both families */
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
+    socklen_t n = sa.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    if (bind(fd, (struct sockaddr *)&sa, n) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    return err_set(err, "listen on %s port %u: %s%s", address, (unsigned)port, strerror(error),
+                   error == EACCES ? " (ports below 1024 need CAP_NET_BIND_SERVICE)" : "");
+}
+
+static void listener_free(struct listener *l)
+{
+    if (l->event != NULL)
+        event_free(l->event);
+    if (l->pause_timer != NULL)
+        event_free(l->pause_timer);
+    if (l->fd >= 0)
+        close(l->fd);
+    if (l->reserve >= 0)
+        close(l->reserve);
+    free(l->address);
+    free(l);
+}
+
+static struct listener *listener_new(struct daemon *d, const struct config_listener *c, struct err *err)
+{
+    struct listener *l = calloc(1, sizeof(*l));
+    if (l == NULL) {
+        err_set(err, "out of memory");
+        return NULL;
+    }
+    l->daemon = d;
+    l->port = c->port;
+    l->tls = l->next_tls = c->tls;
+    l->reserve = -1;
+    l->fd = bind_socket(c->address, c->port, err);
+    if (l->fd < 0)
+        goto fail;
+    l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    l->address = strdup(c->address);
+    l->event = event_new(d->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
+    l->pause_timer = evtimer_new(d->base, on_pause_over, l);
+    if (l->address != NULL && l->event != NULL && l->pause_timer != NULL)
+        return l;
+    err_set(err, "out of memory");
+fail:
+    listener_free(l);
+    return NULL;
+}
+
+/* ---- the set ------------------------------------------------------------------------------------------------ */
+
+static bool matches(const struct listener *l, const struct config_listener *c)
+{
+    return l->port == c->port && strcmp(l->address, c->address) == 0;
+}
+
+int listeners_prepare(struct daemon *d, const struct config *c, struct err *err)
+{
+    for (size_t i = 0; i < c->n_listen; i++) {
+        struct listener *l = d->listeners;
+        while (l != NULL && !matches(l, &c->listen[i]))
+            l = l->next;
+        if (l != NULL) {
+            l->next_tls = c->listen[i].tls;
+            continue;
+        }
+        l = listener_new(d, &c->listen[i], err);
+        if (l == NULL) {
+            listeners_rollback(d);
+            return -1;
+        }
+        l->next = d->listeners;
+        d->listeners = l;
+    }
+    return 0;
+}
+
+static bool is_configured(const struct listener *l, const struct config *c)
+{
+    for (size_t i = 0; i < c->n_listen; i++)
+        if (matches(l, &c->listen[i]))
+            return true;
+    return false;
+}
+
+void listeners_commit(struct daemon *d, const struct config *c)
+{
+    for (struct listener **pl = &d->listeners, *l; (l = *pl) != NULL;) {
+        if (!is_configured(l, c)) {
+            *pl = l->next;
+            listener_free(l);
+            continue;
+        }
+        l->tls = l->next_tls;
+        if (!l->accepting)
+            event_add(l->event, NULL);
+        l->accepting = true;
+        pl = &l->next;
+    }
+}
+
+void listeners_rollback(struct daemon *d)
+{
+    for (struct listener **pl = &d->listeners, *l; (l = *pl) != NULL;) {
+        if (!l->accepting) {
+            *pl = l->next;
+            listener_free(l);
+            continue;
+        }
+        l->next_tls = l->tls;
+        pl = &l->next;
+    }
+}
+
+void listeners_close(struct daemon *d)
+{
+    for (struct listener *l; (l = d->listeners) != NULL;) {
+        d->listeners = l->next;
+        listener_free(l);
+    }
+}
