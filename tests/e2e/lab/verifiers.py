@@ -1,0 +1,93 @@
+"""What receivers would say, by verifiers that we did not write."""
+import json
+import re
+import subprocess
+
+from .testing import check
+from .world import NPM
+
+PERL = r"""
+use Mail::DKIM::Verifier;
+for my $file (@ARGV) {
+    my $v = Mail::DKIM::Verifier->new;
+    open my $in, '<:raw', $file or die;
+    local $/; my $text = <$in>; $v->PRINT($text); $v->CLOSE;
+    print join(' ', map { $_->selector . '=' . $_->algorithm . '=' . $_->result } $v->signatures), "\n";
+}
+"""
+
+
+def dkimpy(message):
+    """["selector=True", ...] of each signature."""
+    import dkim
+    verifier = dkim.DKIM(message.raw)
+    verdicts = []
+    for index in range(len(message.fields("DKIM-Signature"))):
+        try:
+            good = verifier.verify(idx=index)
+        except dkim.DKIMException as e:
+            good = str(e)
+        selector = verifier.signature_fields.get(b"s", b"?").decode()
+        verdicts.append(f"{selector}={good}")
+    return verdicts
+
+
+def authheaders(message):
+    """{"spf": "pass", "dkim": "pass", "dmarc": "pass"}"""
+    import authheaders as judge
+    text = judge.authenticate_message(message.raw, "lab", ip=message.ip, mail_from=message.mail_from, helo=message.helo, spf=True, dkim=True,
+                                      dmarc=True)
+    return {method: (re.search(rf"\b{method}=(\w+)", text) or [None, "none"])[1] for method in ("spf", "dkim", "dmarc")}
+
+
+def pyspf(message):
+    import spf
+    return spf.check2(i=message.ip, s=message.mail_from or f"postmaster@{message.helo}", h=message.helo)[0]
+
+
+def opendkim(path):
+    done = subprocess.run(["opendkim-testmsg"], stdin=open(path, "rb"), capture_output=True)
+    return "pass" if done.returncode == 0 else f"exit {done.returncode} {(done.stdout + done.stderr).decode(errors='replace').strip()}"
+
+
+def mail_dkim(paths):
+    done = subprocess.run(["perl", "-e", PERL, *map(str, paths)], capture_output=True, text=True)
+    return done.stdout.splitlines() if done.returncode == 0 else [done.stderr] * len(paths)
+
+
+def mailauth(messages, paths):
+    asked = [{"file": str(p), "ip": m.ip, "helo": m.helo, "sender": m.mail_from} for m, p in zip(messages, paths)]
+    done = subprocess.run(["node", NPM / "verify.mjs"], input=json.dumps(asked), capture_output=True, text=True, timeout=120)
+    if done.returncode != 0:
+        return [{"dkim": [done.stderr[-500:]], "spf": "", "dmarc": ""}] * len(paths)
+    return json.loads(done.stdout)
+
+
+def all_pass(lab, messages, what, spf="pass", opendkim_too=True):
+    """Every verifier passes both signatures, SPF and DMARC of every message; returns the number of verdicts."""
+    folder = lab.scratch / "judged"
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for message in messages:
+        paths.append(folder / f"{len(list(folder.iterdir()))}.eml")
+        paths[-1].write_bytes(message.raw)
+    perl = mail_dkim(paths)
+    node = None if "npm" in lab.missing else mailauth(messages, paths)
+    verdicts = 0
+    for i, (message, path) in enumerate(zip(messages, paths)):
+        who = f"{what}, at {message.server}"
+
+        def says(judge, found, expected):
+            nonlocal verdicts
+            verdicts += 1
+            check(found == expected, f"{who}: {judge}", f"found    {found!r}\n     expected {expected!r}")
+
+        says("dkimpy", sorted(dkimpy(message)), ["e1=True", "r1=True"])
+        if opendkim_too:
+            says("OpenDKIM", opendkim(path), "pass")
+        says("Mail::DKIM", [v for v in perl[i].split() if v.startswith("r1=")], ["r1=rsa-sha256=pass"])     # it knows no Ed25519
+        says("authheaders", authheaders(message), {"spf": spf, "dkim": "pass", "dmarc": "pass"})
+        says("pyspf", pyspf(message), spf)
+        if node:
+            says("mailauth", {**node[i], "dkim": sorted(node[i]["dkim"])}, {"dkim": ["e1=pass", "r1=pass"], "spf": spf, "dmarc": "pass"})
+    return verdicts
