@@ -107,8 +107,8 @@ struct config {
 /* Reads and checks `path`.  It checks the files it names too, the way `serve` needs them: that keys, certificate and
  * users.yaml exist, can be read and are not open to others.  Whether a DKIM key is good is for dkim/ to say. */
 int config_load(const char *path, struct config **ret, struct err *err);
-/* The same for looking at a configuration where it will not run: what is wrong with the files it names is told in
- * `warnings`, a line each, and is no error. */
+/* The same for looking at a configuration where it will not run: files it names that are not there or cannot be read are
+ * told in `warnings`, a line each, and are no error; what is there and wrong, such as a secret open to all, is one. */
 int config_load_lenient(const char *path, struct config **ret, struct strbuf *warnings, struct err *err);
 /* Every default, as if an empty file were legal: hostname "", no domains. */
 struct config *config_defaults(void);
@@ -148,7 +148,8 @@ void users_free(struct users **pu);
 /* The user whose name is `login` (domain compared as A-label, case folded; the local part exactly,
  * except for ASCII case), or NULL. */
 const struct user *users_find(const struct users *u, struct slice login);
-/* Adds a user or, to one that exists, patterns and one more password.  Strings are copied. */
+/* Adds a user or, to one that exists, patterns and one more password.  Strings are copied; without a label it is
+ * "default"; a label that the user has already is an error, and nothing was changed. */
 int users_add(struct users *u, const char *name, const char *label, const char *hash, const char *const *send_as,
               size_t n_send_as, struct err *err);
 /* Removes the user, or with a label only that password.  -1 when there is none. */

@@ -1,0 +1,32 @@
+/* load.c - sendas.yaml from its file. */
+#include "internal.h"
+
+static int load(const char *path, struct config **ret, struct strbuf *warnings, struct err *err)
+{
+    struct strbuf text = STRBUF_INIT;
+    struct source source;
+    struct config *c = NULL;
+    int rc = file_read(path, CONFIG_TEXT_MAX, false, &text, err);
+    if (rc == 0)
+        rc = config_parse(strbuf_slice(&text), path, &source, &c, err);
+    if (rc == 0) {
+        rc = config_check_files(c, &source, warnings, err);
+        source_free(&source);
+    }
+    strbuf_free(&text);
+    if (rc < 0)
+        config_free(&c);
+    else
+        *ret = c;
+    return rc;
+}
+
+int config_load(const char *path, struct config **ret, struct err *err)
+{
+    return load(path, ret, NULL, err);
+}
+
+int config_load_lenient(const char *path, struct config **ret, struct strbuf *warnings, struct err *err)
+{
+    return load(path, ret, warnings, err);
+}

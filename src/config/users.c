@@ -1,0 +1,391 @@
+/* users.c - users.yaml: who may log in, and send as whom. */
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what a user consists of ------------------------------------------------------------------------------ */
+
+enum { LABEL_MAX = 100, HASH_MAX = 383 /* crypt(3): CRYPT_OUTPUT_SIZE less the NUL */ };
+
+/* An address or "*@domain", the domain as A-labels. */
+static int pattern_normalize(struct slice text, char out[ADDRESS_MAX + 1], struct err *err)
+{
+    char name[DOMAIN_MAX + 1];
+    if (!slice_starts(text, SLICE("*@")))
+        return address_normalize(text, out, err);
+    if (name_to_ascii(slice_skip(text, 2), name, err) < 0)
+        return -1;
+    snprintf(out, ADDRESS_MAX + 1, "*@%s", name);
+    return 0;
+}
+
+/* crypt(5): yescrypt, bcrypt or sha512crypt, and in the characters that hashes are made of. */
+static bool is_hash(const char *hash)
+{
+    static const char *const schemes[] = {"$y$", "$2b$", "$2a$", "$2y$", "$6$"};
+    static const char letters[] = "./$=,-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    size_t n = strlen(hash);
+    if (n > HASH_MAX || strspn(hash, letters) != n)
+        return false;
+    for (size_t i = 0; i < ARRAY_LEN(schemes); i++)
+        if (slice_starts(slice_of(hash), slice_of(schemes[i])) && n > strlen(schemes[i]))
+            return true;
+    return false;
+}
+
+#define HASH_EXPECTED "a crypt(5) hash that begins with $y$, $2b$, $2a$, $2y$ or $6$"
+
+static bool is_label(const char *label)
+{
+    struct slice s = slice_of(label);
+    if (s.n == 0 || s.n > LABEL_MAX || !slice_is_utf8(s))
+        return false;
+    for (size_t i = 0; i < s.n; i++)
+        if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7F)
+            return false;
+    return true;
+}
+
+#define LABEL_EXPECTED "a name of 1 to 100 octets"
+
+/* ---- lists that grow -------------------------------------------------------------------------------------------- */
+
+static struct user *users_append(struct users *u, const char *name)
+{
+    struct user *v = reallocarray(u->v, u->n + 1, sizeof(*v));
+    if (v == NULL)
+        return NULL;
+    u->v = v;
+    struct user *user = &v[u->n];
+    *user = (struct user){.name = strdup(name)};
+    if (user->name == NULL)
+        return NULL;
+    u->n++;
+    return user;
+}
+
+static bool has_pattern(const struct user *user, const char *pattern)
+{
+    for (size_t i = 0; i < user->n_send_as; i++)
+        if (strcasecmp(user->send_as[i], pattern) == 0)
+            return true;
+    return false;
+}
+
+/* A pattern that is there already is not added again. */
+static int user_add_pattern(struct user *user, const char *pattern)
+{
+    if (has_pattern(user, pattern))
+        return 0;
+    char **v = reallocarray(user->send_as, user->n_send_as + 1, sizeof(*v));
+    if (v == NULL)
+        return -1;
+    user->send_as = v;
+    v[user->n_send_as] = strdup(pattern);
+    return v[user->n_send_as++] == NULL ? -1 : 0;
+}
+
+static const struct user_password *user_password_find(const struct user *user, const char *label)
+{
+    for (size_t i = 0; i < user->n_passwords; i++)
+        if (strcmp(user->passwords[i].label, label) == 0)
+            return &user->passwords[i];
+    return NULL;
+}
+
+static int user_add_password(struct user *user, const char *label, const char *hash)
+{
+    struct user_password *v = reallocarray(user->passwords, user->n_passwords + 1, sizeof(*v));
+    if (v == NULL)
+        return -1;
+    user->passwords = v;
+    struct user_password *p = &v[user->n_passwords++];
+    *p = (struct user_password){.label = strdup(label), .hash = strdup(hash)};
+    return p->label == NULL || p->hash == NULL ? -1 : 0;
+}
+
+static void user_password_clear(struct user_password *p)
+{
+    free(p->label);
+    free(p->hash);
+}
+
+static void user_clear(struct user *user)
+{
+    for (size_t i = 0; i < user->n_send_as; i++)
+        free(user->send_as[i]);
+    for (size_t i = 0; i < user->n_passwords; i++)
+        user_password_clear(&user->passwords[i]);
+    free(user->send_as);
+    free(user->passwords);
+    free(user->name);
+}
+
+void users_free(struct users **pu)
+{
+    struct users *u = *pu;
+    if (u == NULL)
+        return;
+    *pu = NULL;
+    for (size_t i = 0; i < u->n; i++)
+        user_clear(&u->v[i]);
+    free(u->v);
+    free(u);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------
+ */
+
+static int parse_patterns(const struct source *s, const char *key, const struct raw_user *raw, struct user *user,
+                          struct err *err)
+{
+    for (size_t i = 0; i < raw->send_as_count; i++) {
+        char member[CONFIG_KEY_MAX], pattern[ADDRESS_MAX + 1];
+        struct err why;
+        snprintf(member, sizeof(member), "%s.send_as[%zu]", key, i);
+        if (pattern_normalize(slice_of(raw->send_as[i]), pattern, &why) < 0)
+            return source_mismatch(s, err, member, raw->send_as[i], "an address or \"*@\" and a domain (here: %s)",
+                                   why.text);
+        if (user_add_pattern(user, pattern) < 0)
+            return source_fail(s, err, member, "out of memory");
+    }
+    if (user->n_send_as == 0 && user_add_pattern(user, user->name) < 0)
+        return source_fail(s, err, key, "out of memory");
+    return 0;
+}
+
+static int parse_passwords(const struct source *s, const char *key, const struct raw_user *raw, struct user *user,
+                           struct err *err)
+{
+    for (size_t i = 0; i < raw->passwords_count; i++) {
+        const struct raw_password *p = &raw->passwords[i];
+        char member[CONFIG_KEY_MAX];
+        snprintf(member, sizeof(member), "%s.passwords[%zu].label", key, i);
+        if (!is_label(p->label))
+            return source_mismatch(s, err, member, p->label, LABEL_EXPECTED);
+        if (user_password_find(user, p->label) != NULL)
+            return source_fail(s, err, member, "found the label \"%s\" again, expected it once", p->label);
+        snprintf(member, sizeof(member), "%s.passwords[%zu].hash", key, i);
+        /* What stands there may be a password: it is not repeated. */
+        if (!is_hash(p->hash))
+            return source_fail(s, err, member, "found something else, expected " HASH_EXPECTED);
+        if (user_add_password(user, p->label, p->hash) < 0)
+            return source_fail(s, err, member, "out of memory");
+    }
+    return 0;
+}
+
+static int parse_user(const struct source *s, size_t index, const struct raw_user *raw, struct users *u,
+                      struct err *err)
+{
+    char key[CONFIG_KEY_MAX], member[CONFIG_KEY_MAX], name[ADDRESS_MAX + 1];
+    struct err why;
+    snprintf(key, sizeof(key), "users[%zu]", index);
+    snprintf(member, sizeof(member), "users[%zu].name", index);
+    if (address_normalize(slice_of(raw->name), name, &why) < 0)
+        return source_mismatch(s, err, member, raw->name, "an address, such as me@example.com (here: %s)", why.text);
+    struct user *user = users_append(u, name);
+    if (user == NULL)
+        return source_fail(s, err, key, "out of memory");
+    return parse_patterns(s, key, raw, user, err) < 0 ? -1 : parse_passwords(s, key, raw, user, err);
+}
+
+/* By name, those of the same name in their order. */
+static int compare_users(const void *a, const void *b)
+{
+    const struct user *left = *(const struct user *const *)a, *right = *(const struct user *const *)b;
+    int order = strcasecmp(left->name, right->name);
+    return order != 0 ? order : (left > right) - (left < right);
+}
+
+static int refuse_twice(const struct source *s, const struct users *u, struct err *err)
+{
+    const struct user **sorted = calloc(u->n + 1, sizeof(const struct user *));
+    int rc = 0;
+    if (sorted == NULL)
+        return source_fail(s, err, "", "out of memory");
+    for (size_t i = 0; i < u->n; i++)
+        sorted[i] = &u->v[i];
+    qsort(sorted, u->n, sizeof(const struct user *), compare_users);
+    for (size_t i = 1; i < u->n && rc == 0; i++) {
+        if (strcasecmp(sorted[i - 1]->name, sorted[i]->name) != 0)
+            continue;
+        char key[CONFIG_KEY_MAX];
+        snprintf(key, sizeof(key), "users[%zu].name", (size_t)(sorted[i] - u->v));
+        rc = source_fail(s, err, key, "found the user %s again, expected them once", sorted[i]->name);
+    }
+    free(sorted);
+    return rc;
+}
+
+int users_parse(struct slice text, const char *name, struct users **ret, struct err *err)
+{
+    struct source source;
+    void *loaded = NULL;
+    struct users *u = NULL;
+    if (source_parse(&source, text, name, err) < 0)
+        return -1;
+    int rc = source_check(&source, &users_schema, err);
+    if (rc == 0)
+        rc = source_load(&source, &users_schema, &loaded, err);
+    if (rc == 0 && (u = calloc(1, sizeof(*u))) == NULL)
+        rc = err_set(err, "out of memory");
+    const struct raw_users *raw = loaded;
+    for (size_t i = 0; rc == 0 && i < raw->users_count; i++)
+        rc = parse_user(&source, i, &raw->users[i], u, err);
+    if (rc == 0)
+        rc = refuse_twice(&source, u, err);
+    source_unload(&users_schema, loaded);
+    source_free(&source);
+    if (rc < 0)
+        users_free(&u);
+    else
+        *ret = u;
+    return rc;
+}
+
+int users_load(const char *path, struct users **ret, struct err *err)
+{
+    struct strbuf text = STRBUF_INIT;
+    int rc = file_read(path, CONFIG_TEXT_MAX, true, &text, err);
+    if (rc == 0)
+        rc = users_parse(strbuf_slice(&text), path, ret, err);
+    strbuf_free(&text);
+    return rc;
+}
+
+/* ---- asking -------------------------------------------------------------------------------------------------------
+ */
+
+const struct user *users_find(const struct users *u, struct slice login)
+{
+    char name[ADDRESS_MAX + 1];
+    if (address_normalize(login, name, NULL) < 0)
+        return NULL;
+    for (size_t i = 0; i < u->n; i++)
+        if (slice_eq_icase(slice_of(u->v[i].name), slice_of(name)))
+            return &u->v[i];
+    return NULL;
+}
+
+bool users_pattern_matches(const char *pattern, struct slice local, struct slice domain)
+{
+    struct slice own_local;
+    struct slice own_domain = slice_cut(slice_of(pattern), '@', &own_local);
+    if (local.n == 0 || !domain_eq(own_domain, domain))
+        return false;
+    return slice_eq(own_local, SLICE("*")) || slice_eq_icase(own_local, local);
+}
+
+/* ---- changing -------------------------------------------------------------------------------------------------------
+ */
+
+#define DEFAULT_LABEL "default"
+
+/* Is all of it right, before anything is changed? */
+static int check_addition(const struct users *u, const char *name, const char *label, const char *hash,
+                          const char *const *send_as, size_t n_send_as, struct err *err)
+{
+    char normal[ADDRESS_MAX + 1];
+    struct err why;
+    if (address_normalize(slice_of(name), normal, &why) < 0)
+        return err_set(err, "found \"%.80s\", expected an address, such as me@example.com (here: %s)", name, why.text);
+    for (size_t i = 0; i < n_send_as; i++)
+        if (pattern_normalize(slice_of(send_as[i]), normal, &why) < 0)
+            return err_set(err, "found \"%.80s\", expected an address or \"*@\" and a domain (here: %s)", send_as[i],
+                           why.text);
+    if (!is_label(label))
+        return err_set(err, "found \"%.80s\", expected as a label " LABEL_EXPECTED, label);
+    if (!is_hash(hash))
+        return err_set(err, "found something else, expected " HASH_EXPECTED);
+    const struct user *user = users_find(u, slice_of(name));
+    if (user != NULL && user_password_find(user, label) != NULL)
+        return err_set(err, "%s has a password \"%s\" already", user->name, label);
+    return 0;
+}
+
+int users_add(struct users *u, const char *name, const char *label, const char *hash, const char *const *send_as,
+              size_t n_send_as, struct err *err)
+{
+    char normal[ADDRESS_MAX + 1];
+    if (label == NULL)
+        label = DEFAULT_LABEL;
+    if (check_addition(u, name, label, hash, send_as, n_send_as, err) < 0)
+        return -1;
+    struct user *user = (struct user *)users_find(u, slice_of(name));
+    if (user == NULL) {
+        address_normalize(slice_of(name), normal, NULL);
+        user = users_append(u, normal);
+    }
+    if (user == NULL)
+        return err_set(err, "out of memory");
+    for (size_t i = 0; i < n_send_as; i++) {
+        pattern_normalize(slice_of(send_as[i]), normal, NULL);
+        if (user_add_pattern(user, normal) < 0)
+            return err_set(err, "out of memory");
+    }
+    if ((user->n_send_as == 0 && user_add_pattern(user, user->name) < 0) || user_add_password(user, label, hash) < 0)
+        return err_set(err, "out of memory");
+    return 0;
+}
+
+int users_remove(struct users *u, const char *name, const char *label, struct err *err)
+{
+    struct user *user = (struct user *)users_find(u, slice_of(name));
+    if (user == NULL)
+        return err_set(err, "there is no user %.80s", name);
+    if (label == NULL) {
+        user_clear(user);
+        memmove(user, user + 1, (size_t)(u->v + u->n - (user + 1)) * sizeof(*user));
+        u->n--;
+        return 0;
+    }
+    struct user_password *p = (struct user_password *)user_password_find(user, label);
+    if (p == NULL)
+        return err_set(err, "%s has no password \"%.80s\"", user->name, label);
+    user_password_clear(p);
+    memmove(p, p + 1, (size_t)(user->passwords + user->n_passwords - (p + 1)) * sizeof(*p));
+    user->n_passwords--;
+    return 0;
+}
+
+/* ---- writing
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void user_print(const struct user *user, FILE *out)
+{
+    fputs("  - name: ", out);
+    text_print(user->name, out);
+    fputs("\n    send_as: [", out);
+    for (size_t i = 0; i < user->n_send_as; i++) {
+        fputs(i == 0 ? "" : ", ", out);
+        text_print(user->send_as[i], out);
+    }
+    fputs(user->n_passwords == 0 ? "]\n    passwords: []\n" : "]\n    passwords:\n", out);
+    for (size_t i = 0; i < user->n_passwords; i++) {
+        fputs("      - {label: ", out);
+        text_print(user->passwords[i].label, out);
+        fputs(", hash: ", out);
+        text_print(user->passwords[i].hash, out);
+        fputs("}\n", out);
+    }
+}
+
+int users_save(const char *path, const struct users *u, struct err *err)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *out = open_memstream(&text, &n);
+    if (out == NULL)
+        return err_set(err, "out of memory");
+    fputs(u->n == 0 ? "users: []\n" : "users:\n", out);
+    for (size_t i = 0; i < u->n; i++)
+        user_print(&u->v[i], out);
+    bool complete = ferror(out) == 0;
+    if (fclose(out) != 0)
+        complete = false;
+    int rc = complete ? file_write(path, slice_from(text, n), 0640, err) : err_set(err, "out of memory");
+    free(text);
+    return rc;
+}
