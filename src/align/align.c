@@ -1,6 +1,8 @@
 /* Who may send as whom, and the envelope sender that aligns.  Read align_check from top to bottom. */
 #include "sendas/align.h"
 
+#include <assert.h>
+
 /* Addresses in all sender fields together: each is compared with every pattern, on the event loop. */
 enum { SENDERS_MAX = 100 };
 
@@ -28,7 +30,9 @@ static struct slice address_of(struct check *c, struct slice local, struct slice
 {
     struct strbuf text = STRBUF_INIT;
     mailbox_format(&text, local, domain);
-    struct slice copy = text.failed ? (struct slice){0} : arena_copy(c->arena, strbuf_slice(&text));
+    struct slice copy = {0};
+    if (!text.failed)
+        copy = arena_copy(c->arena, strbuf_slice(&text));
     strbuf_free(&text);
     return copy;
 }
@@ -187,7 +191,7 @@ static int settle_envelope(struct check *c, const struct mailbox *author, const 
 int align_check(struct arena *a, const struct align_request *req, struct align_result *ret, struct smtp_verdict *v)
 {
     struct check c = {.arena = a, .req = req, .v = v};
-    struct mailbox_list authors;
+    struct mailbox_list authors = {0};
     struct align_result r;
     const char *return_path;
     if (check_single_fields(&c) < 0)
@@ -195,6 +199,7 @@ int align_check(struct arena *a, const struct align_request *req, struct align_r
     if (check_field(&c, "From", 0, &authors) < 0 || check_field(&c, "Sender", ADDRESS_ONE, NULL) < 0 ||
         check_field(&c, "Resent-From", 0, NULL) < 0 || check_field(&c, "Resent-Sender", ADDRESS_ONE, NULL) < 0)
         return -1;
+    assert(authors.n > 0); /* check_single_fields: there is a From field */
     if (settle_domain(&c, &authors, r.domain, &return_path) < 0)
         return -1;
     if (settle_envelope(&c, &authors.v[0], return_path, &r) < 0)

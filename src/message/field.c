@@ -66,7 +66,7 @@ static int judge_lines(struct slice header, size_t *ret_fields, struct err *err)
 {
     size_t fields = 0;
     for (size_t number = 1; header.n > 0; number++) {
-        struct slice line;
+        struct slice line = {0};
         if (take_line(&header, &line, number, err) < 0)
             return -1;
         if (line.n > 0 && is_wsp(line.p[0])) {

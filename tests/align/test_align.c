@@ -380,6 +380,32 @@ START_TEST(test_no_memory)
 }
 END_TEST
 
+START_TEST(test_no_memory_to_refuse)
+{
+    static const struct slice header = SLICE("From: you@evil.example\r\n");
+    int later = 0, code = 0;
+    for (size_t max = 1; code != 550; max += 8) {
+        struct arena small = ARENA_INIT(max);
+        struct align_result r;
+        struct smtp_verdict v = {0};
+        struct field_list fields;
+        ck_assert_int_eq(fields_parse(&arena, header, &fields, NULL), 0);
+        struct align_request req = {.fields = &fields,
+                                    .send_as = send_as,
+                                    .n_send_as = ARRAY_LEN(send_as),
+                                    .pattern_matches = matches,
+                                    .return_path_of = return_path_of,
+                                    .ctx = &arena};
+        ck_assert_int_eq(align_check(&small, &req, &r, &v), -1);
+        code = v.code;
+        ck_assert(code == 550 || code == 451);
+        later += code == 451;
+        arena_free(&small);
+    }
+    ck_assert_int_gt(later, 8);
+}
+END_TEST
+
 static Suite *align_suite(void)
 {
     Suite *s = suite_create("align/align");
@@ -393,6 +419,7 @@ static Suite *align_suite(void)
     tcase_add_test(tc, test_bound);
     tcase_add_test(tc, test_path_too_long);
     tcase_add_test(tc, test_no_memory);
+    tcase_add_test(tc, test_no_memory_to_refuse);
     suite_add_tcase(s, tc);
     return s;
 }
