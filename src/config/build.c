@@ -40,7 +40,7 @@ static int build_listeners(const struct build *b, const char *key, const struct 
         return -1;
     for (size_t i = 0; i < n; i++) {
         char member[CONFIG_KEY_MAX];
-        snprintf(member, sizeof(member), "%s[%zu]", key, i);
+        key_set(member, "%s[%zu]", key, i);
         if (scalars_set(b, listener_scalars, member, &raw[i], &v[i]) < 0)
             return -1;
         for (size_t k = 0; k < i; k++)
@@ -108,7 +108,7 @@ static int build_keys(const struct build *b, const char *key, const struct raw_d
     if (d->keys == NULL)
         return -1;
     for (size_t i = 0; i < d->n_keys; i++) {
-        snprintf(member, sizeof(member), "%s.dkim[%zu]", key, i);
+        key_set(member, "%s.dkim[%zu]", key, i);
         if (scalars_set(b, key_scalars, member, &raw->dkim[i], &d->keys[i]) < 0)
             return -1;
         const char *selector = d->keys[i].selector;
@@ -143,7 +143,7 @@ static int refuse_twice(const struct build *b, const struct config *c)
             continue;
         const struct config_domain *later = sorted[i] > sorted[i - 1] ? sorted[i] : sorted[i - 1];
         char key[CONFIG_KEY_MAX];
-        snprintf(key, sizeof(key), "domains[%zu].name", (size_t)(later - c->domains));
+        key_set(key, "domains[%zu].name", (size_t)(later - c->domains));
         return source_fail(b->source, b->err, key, "found the domain %s again, expected it once", later->name);
     }
     return 0;
@@ -157,7 +157,7 @@ static int build_domains(const struct build *b, const struct raw_config *raw, st
         return -1;
     for (size_t i = 0; i < c->n_domains; i++) {
         char key[CONFIG_KEY_MAX];
-        snprintf(key, sizeof(key), "domains[%zu]", i);
+        key_set(key, "domains[%zu]", i);
         if (scalars_set(b, domain_scalars, key, &raw->domains[i], &c->domains[i]) < 0 ||
             build_keys(b, key, &raw->domains[i], &c->domains[i]) < 0)
             return -1;
@@ -179,7 +179,7 @@ static int build_retry(const struct build *b, const struct raw_queue *raw, struc
         return -1;
     for (size_t i = 0; i < c->queue.n_retry; i++) {
         char key[CONFIG_KEY_MAX];
-        snprintf(key, sizeof(key), "queue.retry[%zu]", i);
+        key_set(key, "queue.retry[%zu]", i);
         if (scalar_set(b, &row, key, v[i], &c->queue.retry_s[i]) < 0)
             return -1;
     }
@@ -208,7 +208,7 @@ static int build_servers(const struct build *b, const struct raw_dns *raw, struc
     for (size_t i = 0; i < c->dns.n_servers; i++) {
         const struct config_server *s = &c->dns.servers[i];
         char key[CONFIG_KEY_MAX];
-        snprintf(key, sizeof(key), "dns.servers[%zu]", i);
+        key_set(key, "dns.servers[%zu]", i);
         if (server_parse(b, raw->servers[i], &c->dns.servers[i]) < 0)
             return source_mismatch(b->source, b->err, key, raw->servers[i],
                                    "a numeric address, such as 192.0.2.1 or 192.0.2.1@5353");
@@ -232,7 +232,7 @@ static int build_bind(const struct build *b, const struct raw_delivery *raw, str
         return -1;
     for (size_t i = 0; i < c->delivery.n_bind; i++) {
         char key[CONFIG_KEY_MAX], ip[IP_MAX];
-        snprintf(key, sizeof(key), "delivery.bind[%zu]", i);
+        key_set(key, "delivery.bind[%zu]", i);
         if (scalar_set(b, &row, key, raw->bind[i], &c->delivery.bind[i]) < 0)
             return -1;
         ip_normalize(slice_of(c->delivery.bind[i]), ip, &family);
@@ -268,7 +268,7 @@ static int build_routes(const struct build *b, const struct raw_delivery *raw, s
     for (size_t i = 0; i < c->delivery.n_routes; i++) {
         const struct config_route *route = &c->delivery.routes[i];
         char key[CONFIG_KEY_MAX];
-        snprintf(key, sizeof(key), "delivery.routes[%zu]", i);
+        key_set(key, "delivery.routes[%zu]", i);
         if (build_route(b, key, &raw->routes[i], c, &c->delivery.routes[i]) < 0)
             return -1;
         for (size_t k = 0; k < i; k++)

@@ -37,11 +37,11 @@ static int check_keys(const struct check *k, const struct config *c)
         const struct config_domain *d = &c->domains[i];
         char key[CONFIG_KEY_MAX];
         for (size_t j = 0; j < d->n_keys; j++) {
-            snprintf(key, sizeof(key), "domains[%zu].dkim[%zu].key", i, j);
+            key_set(key, "domains[%zu].dkim[%zu].key", i, j);
             if (check_file(k, key, d->keys[j].path, true) < 0)
                 return -1;
         }
-        snprintf(key, sizeof(key), "domains[%zu]", i);
+        key_set(key, "domains[%zu]", i);
         struct err what;
         if (d->n_keys == 0 && k->warnings != NULL) {
             source_fail(k->source, &what, key, "%s has no dkim key: mail from it will be refused", d->name);
@@ -55,7 +55,7 @@ static int check_routes(const struct check *k, const struct config *c)
 {
     for (size_t i = 0; i < c->delivery.n_routes; i++) {
         char key[CONFIG_KEY_MAX];
-        snprintf(key, sizeof(key), "delivery.routes[%zu].password_file", i);
+        key_set(key, "delivery.routes[%zu].password_file", i);
         if (check_file(k, key, c->delivery.routes[i].password_file, true) < 0)
             return -1;
     }

@@ -45,6 +45,8 @@ int source_parse(struct source *s, struct slice text, const char *name, struct e
 void source_free(struct source *s);
 /* The line of "domains[0].dkim[1].key", or of what holds it where it is not written. */
 unsigned source_line(const struct source *s, const char *key);
+/* Writes such a key; they all fit. */
+void key_set(char key[CONFIG_KEY_MAX], const char *format, ...) PRINTF_LIKE(2, 3);
 /* "FILE:LINE: KEY: found "FOUND", expected ..."; KEY may be "".  Returns -1. */
 int source_mismatch(const struct source *s, struct err *err, const char *key, const char *found, const char *expected,
                     ...) PRINTF_LIKE(5, 6);

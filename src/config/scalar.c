@@ -212,7 +212,7 @@ int scalars_set(const struct build *b, const struct scalar *rows, const char *pr
         char key[CONFIG_KEY_MAX];
         const char *text = *(char *const *)((const char *)raw + row->raw);
         void *place = (char *)out + row->out;
-        snprintf(key, sizeof(key), "%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", row->key);
+        key_set(key, "%s%s%s", prefix, prefix[0] == '\0' ? "" : ".", row->key);
         if (text == NULL && row->fallback == NULL)
             continue;
         /* A default needs no check, and may be one that could not be written: a hostname of "". */

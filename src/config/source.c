@@ -205,6 +205,14 @@ unsigned source_line(const struct source *s, const char *key)
     return line;
 }
 
+void key_set(char key[CONFIG_KEY_MAX], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(key, CONFIG_KEY_MAX, format, args);
+    va_end(args);
+}
+
 int source_fail(const struct source *s, struct err *err, const char *key, const char *format, ...)
 {
     struct err what;

@@ -143,7 +143,7 @@ static int parse_patterns(const struct source *s, const char *key, const struct 
     for (size_t i = 0; i < raw->send_as_count; i++) {
         char member[CONFIG_KEY_MAX], pattern[ADDRESS_MAX + 1];
         struct err why;
-        snprintf(member, sizeof(member), "%s.send_as[%zu]", key, i);
+        key_set(member, "%s.send_as[%zu]", key, i);
         if (pattern_normalize(slice_of(raw->send_as[i]), pattern, &why) < 0)
             return source_mismatch(s, err, member, raw->send_as[i], "an address or \"*@\" and a domain (here: %s)",
                                    why.text);
@@ -161,12 +161,12 @@ static int parse_passwords(const struct source *s, const char *key, const struct
     for (size_t i = 0; i < raw->passwords_count; i++) {
         const struct raw_password *p = &raw->passwords[i];
         char member[CONFIG_KEY_MAX];
-        snprintf(member, sizeof(member), "%s.passwords[%zu].label", key, i);
+        key_set(member, "%s.passwords[%zu].label", key, i);
         if (!is_label(p->label))
             return source_mismatch(s, err, member, p->label, LABEL_EXPECTED);
         if (user_password_find(user, p->label) != NULL)
             return source_fail(s, err, member, "found the label \"%s\" again, expected it once", p->label);
-        snprintf(member, sizeof(member), "%s.passwords[%zu].hash", key, i);
+        key_set(member, "%s.passwords[%zu].hash", key, i);
         /* What stands there may be a password: it is not repeated. */
         if (!is_hash(p->hash))
             return source_fail(s, err, member, "found something else, expected " HASH_EXPECTED);
@@ -181,8 +181,8 @@ static int parse_user(const struct source *s, size_t index, const struct raw_use
 {
     char key[CONFIG_KEY_MAX], member[CONFIG_KEY_MAX], name[ADDRESS_MAX + 1];
     struct err why;
-    snprintf(key, sizeof(key), "users[%zu]", index);
-    snprintf(member, sizeof(member), "users[%zu].name", index);
+    key_set(key, "users[%zu]", index);
+    key_set(member, "users[%zu].name", index);
     if (address_normalize(slice_of(raw->name), name, &why) < 0)
         return source_mismatch(s, err, member, raw->name, "an address, such as me@example.com (here: %s)", why.text);
     struct user *user = users_append(u, name);
@@ -212,7 +212,7 @@ static int refuse_twice(const struct source *s, const struct users *u, struct er
         if (strcasecmp(sorted[i - 1]->name, sorted[i]->name) != 0)
             continue;
         char key[CONFIG_KEY_MAX];
-        snprintf(key, sizeof(key), "users[%zu].name", (size_t)(sorted[i] - u->v));
+        key_set(key, "users[%zu].name", (size_t)(sorted[i] - u->v));
         rc = source_fail(s, err, key, "found the user %s again, expected them once", sorted[i]->name);
     }
     free(sorted);
