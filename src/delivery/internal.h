@@ -1,0 +1,184 @@
+/* delivery/internal.h - what the files of the manager share.
+ *
+ *   manager.c      the door: items in, the tick, stop and reconfigure
+ *   destination.c  the messages that wait for one place, its route, and how many connections it may have
+ *   channel.c      one connection: what its session says is passed on to the message it carries
+ *   job.c          one item: loading, the batches of recipients, the content
+ *   outcome.c      what became of each recipient: store, log, DSN
+ *
+ * Sessions, the resolver and the queue call back at any time.  A callback records what happened and pokes; connections are opened,
+ * filled and freed in the tick alone, which the loop runs when nobody else is on the stack. */
+#ifndef SENDAS_DELIVERY_INTERNAL_H
+#define SENDAS_DELIVERY_INTERNAL_H
+
+#include "route.h"
+#include "session.h"
+#include "tls_policy.h"
+
+#include <sys/queue.h>
+
+struct event;
+struct job;
+struct destination;
+struct channel;
+
+TAILQ_HEAD(job_list, job);
+TAILQ_HEAD(destination_list, destination);
+TAILQ_HEAD(channel_list, channel);
+
+enum { DESTINATION_BUCKETS = 1024 };
+
+struct delivery {
+    struct delivery_deps deps;
+    struct intake_settings *settings;
+    struct event *tick;
+    struct job_list jobs;               /* all */
+    struct destination_list destinations; /* all */
+    struct destination_list poked;      /* to be looked at in the next tick, in this order: the rotation */
+    struct destination *buckets[DESTINATION_BUCKETS];
+    struct channel_list channels;       /* all */
+    struct channel_list poked_channels; /* to be looked at in the next tick */
+    size_t n_channels;
+    int64_t wall_ms, mono_ms; /* the wall clock at the start: a jump of it later expires nothing */
+    bool stopping;
+    void (*stopped)(void *ctx);
+    void *stopped_ctx;
+};
+
+void delivery_poke(struct delivery *d); /* a tick soon */
+/* Wall time, counted by the monotonic clock from the start on. */
+int64_t delivery_wall_ms(const struct delivery *d);
+
+/* ---- destinations -------------------------------------------------------------------------------------------------------- */
+
+struct destination {
+    struct delivery *d;
+    TAILQ_ENTRY(destination) all, rotation;
+    struct destination *next_in_bucket;
+    char *domain; /* of its first item: what the route is made from */
+    char *key;    /* the domain, or "host:port" for all domains that one route of the configuration serves */
+    struct intake_settings *settings;
+    struct job_list waiting;
+    size_t n_waiting;
+    struct channel_list channels;
+    size_t n_channels, n_starting; /* connections; those of them that were not ready yet */
+    size_t most_channels;          /* what the place seems to stand; 0 = not known */
+    struct route *route;
+    struct route_target target;    /* where new connections go */
+    unsigned target_number;        /* 0 = none; counts up with each */
+    bool target_proven;            /* a session was ready there */
+    bool target_clear;             /* its TLS handshake failed, opportunistic: in clear now (RFC 7435) */
+    bool poked;
+};
+
+struct destination *destination_get(struct delivery *d, const char *domain);
+void destination_add(struct destination *dest, struct job *job, bool front);
+struct job *destination_take(struct destination *dest); /* NULL when none waits */
+void destination_remove(struct destination *dest, struct job *job);
+void destination_poke(struct destination *dest);
+/* Opens connections as far as it may, or gives up; frees it when nothing is left.  False: the connections of all are used up. */
+bool destination_step(struct destination *dest);
+/* A connection to target `number` did not do. */
+void destination_target_failed(struct destination *dest, unsigned number, const struct smtp_verdict *v);
+void destination_free(struct destination **pdest);
+
+/* ---- channels: a link and its session ------------------------------------------------------------------------------------- */
+
+struct channel {
+    struct delivery *d;
+    struct destination *dest;
+    TAILQ_ENTRY(channel) all, mine, poke;
+    struct delivery_session *session;
+    struct delivery_link *link; /* NULL: closed */
+    struct job *job;            /* what it carries */
+    struct route_target target;
+    unsigned target_number;
+    struct tls_policy policy;
+    unsigned messages; /* transactions done */
+    bool was_ready, poked;
+};
+
+/* -1: no memory, or no connection could be begun; the destination was told. */
+int channel_open(struct destination *dest);
+/* In the tick: gives it a message, ends it, or frees it. */
+void channel_step(struct channel *ch);
+void channel_poke(struct channel *ch);
+const char *channel_tls(const struct channel *ch); /* "TLSv1.3", "none" */
+void channel_free(struct channel **pch);
+
+/* ---- jobs: an item on its way --------------------------------------------------------------------------------------------- */
+
+enum job_stage { JOB_WAITING = 0, JOB_SENDING, JOB_SETTLING };
+
+enum fate {
+    FATE_OPEN = 0,   /* no verdict: stays in the queue, untouched */
+    FATE_DELIVERED,
+    FATE_DEFERRED,
+    FATE_UNTOLD,     /* failed, and nobody is to be told */
+    FATE_TO_REPORT,  /* failed, the DSN is to be made */
+    FATE_REPORTED    /* failed, the DSN is in the queue */
+};
+
+struct job_recipient {
+    struct smtp_verdict v; /* .code 0: open */
+    const char *mx;        /* who was spoken to; NULL = nobody */
+    bool own_words;
+    enum fate fate;
+    bool expired, warn, warned;
+};
+
+struct job {
+    struct delivery *d; /* NULL: delivery was freed while something was under way */
+    struct queue *queue;
+    struct queue_item *item;
+    struct destination *dest; /* while WAITING or SENDING */
+    struct channel *channel;  /* while SENDING */
+    TAILQ_ENTRY(job) all, wait;
+    struct arena mem;
+    enum job_stage stage;
+    unsigned in_flight;       /* requests to queue or intake that will call back */
+    bool loaded;
+    struct smtp_verdict failure; /* .code != 0: for all that are open */
+
+    struct job_recipient *recipients; /* of item->recipients, once loaded */
+    struct queue_item_recipient *batch;
+    size_t *batch_index; /* into recipients */
+    struct delivery_message message;
+    const char *mx;
+    char via[DOMAIN_MAX + 96]; /* for trace: mx, address, TLS */
+    bool retrying, retried; /* once more at once, after a reused connection had gone stale */
+    bool content_begun;
+    unsigned chunk;         /* the next to read */
+    uint64_t octets;        /* read so far */
+    bool reading, stale, want_content;
+
+    struct slice header; /* for the DSN */
+    struct strbuf dsn;   /* until intake has it */
+    unsigned outcome_step;
+};
+
+struct job *job_new(struct delivery *d, struct queue_item *item);
+/* Envelope and recipients are read; then it goes on by its stage. */
+void job_load(struct job *job);
+/* The channel is IDLE and carries it from now on. */
+void job_start(struct job *job, struct channel *ch);
+void job_result(struct job *job, size_t index, const struct smtp_verdict *v);
+/* The transaction is over; afterwards the job is not the channel's any more. */
+void job_transaction_done(struct job *job);
+/* The channel ended before the transaction began. */
+void job_channel_lost(struct job *job);
+void job_want_content(struct job *job);
+/* All open recipients get this verdict. */
+void job_fail(struct job *job, const struct smtp_verdict *v);
+/* Not to be tried now: what is open stays as it is. */
+void job_keep(struct job *job);
+void job_free(struct job **pjob);
+
+/* All have what they get: log, DSN, queue_finish; the job is freed in the end. */
+void outcome_settle(struct job *job);
+/* The last step alone: back to the queue with what is known. */
+void outcome_finish(struct job *job);
+/* event=delivered, as soon as the server has said so. */
+void outcome_log_delivered(const struct job *job, size_t index, const struct channel *ch);
+
+#endif

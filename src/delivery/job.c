@@ -1,0 +1,299 @@
+/* delivery/job.c - one item on its way: it is loaded, its recipients go out in batches, its content chunk by chunk.
+ *
+ * Requests to the queue cannot be called back.  A job therefore lives until the last of them has answered (`in_flight`), and a chunk
+ * that arrives for a transaction that is over is `stale`. */
+#include "internal.h"
+
+#include <stdlib.h>
+
+/* An item that cannot be read stays; it is not to be asked for again at once. */
+enum { UNREADABLE_RETRY_MS = 60000, JOB_MEMORY_MAX = 256 * 1024 * 1024 };
+
+struct job *job_new(struct delivery *d, struct queue_item *item)
+{
+    struct job *job = calloc(1, sizeof(*job));
+    if (job == NULL)
+        return NULL;
+    job->d = d;
+    job->queue = d->deps.queue;
+    job->item = item;
+    job->mem = ARENA_INIT(JOB_MEMORY_MAX);
+    TAILQ_INSERT_TAIL(&d->jobs, job, all);
+    return job;
+}
+
+void job_free(struct job **pjob)
+{
+    struct job *job = *pjob;
+    if (job == NULL)
+        return;
+    *pjob = NULL;
+    if (job->d != NULL) {
+        TAILQ_REMOVE(&job->d->jobs, job, all);
+        delivery_poke(job->d);
+    }
+    arena_free(&job->mem);
+    free(job);
+}
+
+/* ---- leaving the channel --------------------------------------------------------------------------------------------------- */
+
+static void leave_channel(struct job *job)
+{
+    struct channel *ch = job->channel;
+    if (ch == NULL)
+        return;
+    job->channel = NULL;
+    ch->job = NULL;
+    job->stale = job->reading;
+    job->want_content = false;
+    channel_poke(ch);
+}
+
+static bool has_open(const struct job *job)
+{
+    for (size_t i = 0; i < job->item->n_recipients; i++)
+        if (job->recipients[i].v.code == 0)
+            return true;
+    return false;
+}
+
+static void wait_again(struct job *job)
+{
+    if (job->d->stopping)
+        job_keep(job);
+    else
+        destination_add(job->dest, job, true);
+}
+
+void job_channel_lost(struct job *job)
+{
+    leave_channel(job);
+    wait_again(job);
+}
+
+void job_keep(struct job *job)
+{
+    leave_channel(job);
+    outcome_settle(job);
+}
+
+void job_fail(struct job *job, const struct smtp_verdict *v)
+{
+    job->failure = *v;
+    outcome_settle(job);
+}
+
+/* ---- batches ------------------------------------------------------------------------------------------------------------------- */
+
+/* The next recipients that have no verdict yet, no more than the server takes in one transaction (RFC 9422 4). */
+static size_t fill_batch(struct job *job, const struct smtp_extensions *ext)
+{
+    size_t n = 0, max = DELIVERY_RECIPIENTS_MAX;
+    if (ext->rcptmax > 0 && ext->rcptmax < max)
+        max = ext->rcptmax;
+    for (size_t i = 0; i < job->item->n_recipients && n < max; i++) {
+        if (job->recipients[i].v.code != 0)
+            continue;
+        job->batch[n] = job->item->recipients[i];
+        job->batch_index[n++] = i;
+    }
+    return n;
+}
+
+static void start_batch(struct job *job)
+{
+    struct channel *ch = job->channel;
+    const struct queue_item *item = job->item;
+    size_t n = fill_batch(job, delivery_session_extensions(ch->session));
+    job->message = (struct delivery_message){.sender = item->sender,
+                                             .size = item->size,
+                                             .smtputf8 = item->smtputf8,
+                                             .eightbit = item->eightbit,
+                                             .envid = item->envid,
+                                             .ret = item->ret,
+                                             .recipients = job->batch,
+                                             .n_recipients = n};
+    job->mx = arena_strdup(&job->mem, slice_of(ch->target.host));
+    snprintf(job->via, sizeof(job->via), "mx=%s ip=%s tls=%s", ch->target.host, ch->target.address, channel_tls(ch));
+    job->content_begun = false;
+    job->retrying = false;
+    job->chunk = 0;
+    job->octets = 0;
+    delivery_session_send(ch->session, &job->message, clock_mono_ms());
+}
+
+/* A connection that had served before may have been closed by the server meanwhile.  That says nothing about this message: it goes
+ * once more at once, over another. */
+static bool connection_was_stale(const struct job *job, const struct smtp_verdict *v)
+{
+    return job->channel->messages > 0 && delivery_session_own_words(job->channel->session) && smtp_is_temporary(v) &&
+           !job->content_begun && !job->retried;
+}
+
+void job_result(struct job *job, size_t index, const struct smtp_verdict *v)
+{
+    size_t i = job->batch_index[index];
+    struct job_recipient *r = &job->recipients[i];
+    if (connection_was_stale(job, v)) {
+        job->retrying = true;
+        return;
+    }
+    r->v = *v;
+    r->mx = job->mx;
+    r->own_words = delivery_session_own_words(job->channel->session);
+    if (smtp_is_success(v)) {
+        r->fate = FATE_DELIVERED;
+        outcome_log_delivered(job, i, job->channel);
+    }
+}
+
+/* RFC 5321 4.5.3.1.10: 452 at RCPT means "no more in this transaction".  As long as each one gets some through, the others follow
+ * at once. */
+static void reopen_too_many(struct job *job)
+{
+    size_t others = 0;
+    for (size_t i = 0; i < job->message.n_recipients; i++)
+        others += job->recipients[job->batch_index[i]].v.code != 452;
+    for (size_t i = 0; i < job->message.n_recipients && others > 0; i++) {
+        struct job_recipient *r = &job->recipients[job->batch_index[i]];
+        if (r->v.code == 452 && !job->retrying)
+            r->v.code = 0;
+    }
+}
+
+void job_transaction_done(struct job *job)
+{
+    job->retried |= job->retrying;
+    reopen_too_many(job);
+    leave_channel(job);
+    if (has_open(job))
+        wait_again(job);
+    else
+        outcome_settle(job);
+}
+
+/* ---- loading --------------------------------------------------------------------------------------------------------------------- */
+
+static bool make_room(struct job *job)
+{
+    size_t n = job->item->n_recipients;
+    size_t batch = n < DELIVERY_RECIPIENTS_MAX ? n : DELIVERY_RECIPIENTS_MAX;
+    job->recipients = arena_alloc_array(&job->mem, n, sizeof(*job->recipients));
+    job->batch = arena_alloc_array(&job->mem, batch, sizeof(*job->batch));
+    job->batch_index = arena_alloc_array(&job->mem, batch, sizeof(*job->batch_index));
+    return n > 0 && job->recipients != NULL && job->batch != NULL && job->batch_index != NULL;
+}
+
+static void give_back_unread(struct job *job)
+{
+    if (job->stage == JOB_WAITING)
+        destination_remove(job->dest, job);
+    leave_channel(job);
+    log_event(LOG_LEVEL_ERROR, "unreadable", LOG_STR("queue", job->item->id));
+    queue_finish(job->queue, job->item, NULL, UNREADABLE_RETRY_MS, NULL);
+    job_free(&job);
+}
+
+static void on_loaded(void *ctx, bool ok)
+{
+    struct job *job = ctx;
+    job->in_flight--;
+    if (job->d == NULL) {
+        outcome_finish(job);
+        return;
+    }
+    if (!ok || !make_room(job)) {
+        give_back_unread(job);
+        return;
+    }
+    job->loaded = true;
+    if (job->stage == JOB_SETTLING || job->d->stopping)
+        job_keep(job);
+    else if (job->channel != NULL && delivery_session_state(job->channel->session) == DELIVERY_IDLE)
+        start_batch(job);
+}
+
+void job_load(struct job *job)
+{
+    if (job->in_flight > 0)
+        return; /* it is being loaded already */
+    job->in_flight++;
+    queue_load(job->queue, job->item, on_loaded, job);
+}
+
+void job_start(struct job *job, struct channel *ch)
+{
+    job->stage = JOB_SENDING;
+    job->channel = ch;
+    ch->job = job;
+    if (job->loaded)
+        start_batch(job);
+    else
+        job_load(job);
+}
+
+/* ---- content ----------------------------------------------------------------------------------------------------------------------- */
+
+static void read_chunk(struct job *job);
+
+static void on_stale_chunk(struct job *job)
+{
+    job->stale = false;
+    if (job->want_content) {
+        job->want_content = false;
+        read_chunk(job);
+    } else if (job->stage == JOB_SETTLING) {
+        outcome_settle(job);
+    }
+}
+
+/* The store says how long the content is; where it ends sooner it is damaged, and half a message must not get its dot. */
+static void on_chunk(void *ctx, struct slice bytes)
+{
+    struct job *job = ctx;
+    job->in_flight--;
+    job->reading = false;
+    if (job->d == NULL) {
+        outcome_finish(job);
+    } else if (job->stale) {
+        on_stale_chunk(job);
+    } else if (job->channel != NULL) {
+        job->octets += bytes.n;
+        job->chunk++;
+        bool last = job->octets >= job->item->size;
+        bool failed = bytes.p == NULL || (bytes.n == 0 && !last) || job->octets > job->item->size;
+        delivery_session_content(job->channel->session, bytes, last, failed, clock_mono_ms());
+    }
+}
+
+static void read_chunk(struct job *job)
+{
+    job->reading = true;
+    job->in_flight++;
+    queue_read(job->queue, job->item, job->chunk, on_chunk, job);
+}
+
+static void on_drained(void *arg)
+{
+    struct channel *ch = arg;
+    struct job *job = ch->job;
+    if (job == NULL || !job->want_content || job->reading)
+        return;
+    job->want_content = false;
+    read_chunk(job);
+}
+
+/* No chunk is read before the one before it is nearly out: two at most are in memory. */
+void job_want_content(struct job *job)
+{
+    const struct delivery_net *net = job->d->deps.net;
+    job->content_begun = true;
+    job->want_content = true;
+    if (job->reading)
+        return; /* a stale one is under way: on_stale_chunk goes on */
+    if (job->chunk == 0)
+        on_drained(job->channel);
+    else
+        net->on_drained(net->ctx, job->channel->link, on_drained, job->channel);
+}
