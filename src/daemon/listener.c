@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
-#include <net/if.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +42,11 @@ void address_text(const struct sockaddr_storage *sa, char out[46], uint16_t *por
         inet_ntop(AF_INET6, &v6->sin6_addr, out, 46);
 }
 
+static socklen_t address_length(const struct sockaddr_storage *sa)
+{
+    return sa->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+}
+
 int address_parse(const char *text, uint16_t port, struct sockaddr_storage *ret)
 {
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV, .ai_socktype = SOCK_STREAM}, *found;
@@ -63,26 +66,24 @@ static bool is_wildcard(const char *address)
     return strcmp(address, "::") == 0 || strcmp(address, "0.0.0.0") == 0;
 }
 
-static bool is_interface_address(const char *address)
+/* Is it an address of this machine?  The kernel tells by the source it would choose for a datagram; none is sent. */
+static bool is_local(const struct sockaddr_storage *sa, const char *text)
 {
-    struct ifaddrs *all;
-    bool found = false;
+    struct sockaddr_storage from = {0};
+    socklen_t n = sizeof(from);
+    char from_text[46] = "";
+    uint16_t port;
 
-    if (getifaddrs(&all) < 0)
+    if (strncmp(text, "127.", 4) == 0)
+        return true;
+    int fd = socket(sa->ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
         return false;
-    for (const struct ifaddrs *i = all; i != NULL && !found; i = i->ifa_next) {
-        struct sockaddr_storage sa = {0};
-        char text[46];
-        uint16_t port;
-        if (i->ifa_addr == NULL || (i->ifa_addr->sa_family != AF_INET && i->ifa_addr->sa_family != AF_INET6))
-            continue;
-        memcpy(&sa, i->ifa_addr,
-               i->ifa_addr->sa_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6));
-        address_text(&sa, text, &port);
-        found = strcmp(text, address) == 0;
-    }
-    freeifaddrs(all);
-    return found;
+    if (connect(fd, (const struct sockaddr *)sa, address_length(sa)) == 0 &&
+        getsockname(fd, (struct sockaddr *)&from, &n) == 0)
+        address_text(&from, from_text, &port);
+    close(fd);
+    return strcmp(from_text, text) == 0;
 }
 
 bool listeners_own_address(const struct daemon *d, const char *address)
@@ -91,12 +92,12 @@ bool listeners_own_address(const struct daemon *d, const char *address)
     char text[46];
     uint16_t port;
 
-    if (address_parse(address, 0, &sa) < 0)
+    if (address_parse(address, 25, &sa) < 0)
         return false;
     address_text(&sa, text, &port); /* one spelling */
+    bool local = is_wildcard(text) || is_local(&sa, text);
     for (const struct listener *l = d->listeners; l != NULL; l = l->next)
-        if (strcmp(l->address, text) == 0 || is_wildcard(text) ||
-            (is_wildcard(l->address) && is_interface_address(text)))
+        if (strcmp(l->address, text) == 0 || (is_wildcard(l->address) && local))
             return true;
     return false;
 }
@@ -173,8 +174,7 @@ static int bind_socket(const char *address, uint16_t port, struct err *err)
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (sa.ss_family == AF_INET6) /* "::" is both families */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
-    socklen_t n = sa.ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
-    if (bind(fd, (struct sockaddr *)&sa, n) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+    if (bind(fd, (struct sockaddr *)&sa, address_length(&sa)) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
         return fd;
     int error = errno;
     close(fd);
