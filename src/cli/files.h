@@ -1,0 +1,23 @@
+/* src/cli/files.h - what `key` and `setup` write, and who may read it. */
+#ifndef SENDAS_CLI_FILES_H
+#define SENDAS_CLI_FILES_H
+
+#include "sendas/base.h"
+#include "sendas/dkim.h"
+
+/* Everything before the last slash; "." when there is none. */
+struct slice directory_of(const char *path);
+/* `path` without links and dots, made if it is not there. */
+int directory_resolve(const char *path, struct strbuf *out, struct err *err);
+/* mkdir -p; only directories that are made are given to the daemon. */
+int directory_make(const char *path, struct err *err);
+/* Where root sets up a daemon that has a user of its own, its group gets `path` with `mode`; elsewhere nothing changes.
+ */
+int give_to_daemon(const char *path, unsigned mode, struct err *err);
+
+/* DIR/dkim/DOMAIN/SELECTOR.pem */
+void key_path(struct strbuf *out, const char *dir, const char *domain, const char *selector);
+/* Makes a key and writes it there, with the directories above; a file that exists is an error and stays. */
+int key_create(const char *path, enum dkim_algorithm algorithm, unsigned bits, struct err *err);
+
+#endif
