@@ -16,5 +16,5 @@ import sys
 sys.dont_write_bytecode = True
 
 from . import clients, messages, verifiers  # noqa: E402,F401
-from .daemon import BINARY, PASSWORD, SANITIZED, Sendas  # noqa: E402,F401
+from .daemon import BINARY, PASSWORD, SANITIZED, Sendas, cli  # noqa: E402,F401
 from .testing import Lab, check, equal, note, run, until  # noqa: E402,F401

@@ -17,8 +17,8 @@ for my $file (@ARGV) {
 """
 
 
-def dkimpy(message):
-    """["selector=True", ...] of each signature."""
+def dkimpy_named(message):
+    """[(selector, algorithm, good or the reason)] of each signature."""
     import dkim
     verifier = dkim.DKIM(message.raw)
     verdicts = []
@@ -27,9 +27,14 @@ def dkimpy(message):
             good = verifier.verify(idx=index)
         except dkim.DKIMException as e:
             good = str(e)
-        selector = verifier.signature_fields.get(b"s", b"?").decode()
-        verdicts.append(f"{selector}={good}")
+        found = verifier.signature_fields
+        verdicts.append((found.get(b"s", b"?").decode(), found.get(b"a", b"?").decode(), good))
     return verdicts
+
+
+def dkimpy(message):
+    """["selector=True", ...] of each signature."""
+    return [f"{selector}={good}" for selector, _, good in dkimpy_named(message)]
 
 
 def authheaders(message):
