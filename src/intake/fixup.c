@@ -102,13 +102,25 @@ static int add_message_id(struct arena *a, const struct intake_fixup *req, const
 
 /* ---- the whole header ------------------------------------------------------------------------------------------- */
 
+static int parse(struct arena *a, struct slice header, struct field_list *ret, struct smtp_verdict *v)
+{
+    struct err err;
+    switch (fields_parse(a, header, ret, &err)) {
+    case 0:
+        return 0;
+    case MESSAGE_NO_MEMORY:
+        return smtp_verdict_set(v, 451, "4.3.0", "Out of memory");
+    default:
+        return smtp_verdict_set(v, 550, "5.6.0", "%s", err.text);
+    }
+}
+
 int intake_fixup(struct arena *a, const struct intake_fixup *req, struct slice header, struct strbuf *out,
                  struct field_list *ret, struct strbuf *changes, struct smtp_verdict *v)
 {
     struct field_list fields;
-    struct err err;
-    if (fields_parse(a, header, &fields, &err) < 0)
-        return smtp_verdict_set(v, 550, "5.6.0", "%s", err.text);
+    if (parse(a, header, &fields, v) < 0)
+        return -1;
     if (fields_count(&fields, SLICE("Received")) > MESSAGE_RECEIVED_MAX) /* RFC 5321 6.3 */
         return smtp_verdict_set(v, 554, "5.4.6", "More than %d Received fields: a mail loop", MESSAGE_RECEIVED_MAX);
 
@@ -131,7 +143,5 @@ int intake_fixup(struct arena *a, const struct intake_fixup *req, struct slice h
     if (out->failed || changes->failed)
         return smtp_verdict_set(v, 451, "4.3.0", "Out of memory");
     /* Read again what was written: what is checked and signed is what leaves. */
-    if (fields_parse(a, strbuf_slice(out), ret, &err) < 0)
-        return smtp_verdict_set(v, 550, "5.6.0", "%s", err.text);
-    return 0;
+    return parse(a, strbuf_slice(out), ret, v);
 }

@@ -230,13 +230,6 @@ static int fix_up(struct intake *in, time_t now)
 /* ---- step 2: who may send, and the envelope sender ------------------------------------------------------------------
  */
 
-static const char *return_path_of(void *settings, const char *domain)
-{
-    const struct intake_settings *s = settings;
-    const struct config_domain *d = config_find_domain(s->config, slice_of(domain));
-    return d == NULL ? NULL : d->return_path;
-}
-
 static int check_senders(struct intake *in)
 {
     struct align_request request = {
@@ -247,7 +240,7 @@ static int check_senders(struct intake *in)
         .mail_from = in->mail_from,
         .smtputf8 = in->smtputf8,
         .pattern_matches = users_pattern_matches,
-        .return_path_of = return_path_of,
+        .return_path_of = intake_return_path,
         .ctx = in->settings,
     };
     return align_check(&in->mem, &request, &in->aligned, &in->verdict);

@@ -56,6 +56,12 @@ struct intake_fixup {
 int intake_fixup(struct arena *a, const struct intake_fixup *req, struct slice header, struct strbuf *out,
                  struct field_list *ret, struct strbuf *changes, struct smtp_verdict *v);
 
+/* ---- settings.c ---------------------------------------------------------------------------------------------------
+ */
+
+/* align_request.return_path_of; `settings` is a struct intake_settings. */
+const char *intake_return_path(void *settings, const char *domain);
+
 /* ---- sign.c ----------------------------------------------------------------------------------------------------- */
 
 /* Appends one DKIM-Signature field a key, those of RSA keys first: there are verifiers that know only these, and that

@@ -124,3 +124,10 @@ struct dkim_key *const *intake_settings_keys(const struct intake_settings *s, co
     *n = keys->n;
     return keys->v;
 }
+
+const char *intake_return_path(void *settings, const char *domain)
+{
+    const struct intake_settings *s = settings;
+    const struct config_domain *d = config_find_domain(s->config, slice_of(domain));
+    return d == NULL ? NULL : d->return_path;
+}

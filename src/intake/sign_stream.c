@@ -60,13 +60,6 @@ static int read_message(struct filter *f, FILE *in, struct err *err)
 /* ---- the steps
  * -------------------------------------------------------------------------------------------------------- */
 
-static const char *return_path_of(void *settings, const char *domain)
-{
-    const struct intake_settings *s = settings;
-    const struct config_domain *d = config_find_domain(s->config, slice_of(domain));
-    return d == NULL ? NULL : d->return_path;
-}
-
 /* Whoever has the keys may sign for any address of these domains; but a message that no client could send is refused
  * here too. */
 static int choose_domain(struct filter *f, const char *wanted, struct err *err)
@@ -79,7 +72,7 @@ static int choose_domain(struct filter *f, const char *wanted, struct err *err)
         .mail_from = SLICE(""),
         .smtputf8 = true,
         .pattern_matches = users_pattern_matches,
-        .return_path_of = return_path_of,
+        .return_path_of = intake_return_path,
         .ctx = (void *)f->settings,
     };
     if (wanted != NULL)
