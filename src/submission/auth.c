@@ -11,7 +11,7 @@ static void challenge(struct submission *s, enum auth_step step, const char *tex
 {
     char line[32];
     s->auth_step = step;
-    session_enter(s, SESSION_AUTH);
+    submission_enter(s, SESSION_AUTH);
     s->ops->send(s->ctx, slice_from(line, (size_t)snprintf(line, sizeof(line), "334 %s\r\n", text)));
 }
 
@@ -26,7 +26,7 @@ void auth_drop(struct submission *s)
 {
     wipe(s->login, sizeof(s->login));
     s->login_n = 0;
-    session_enter(s, SESSION_READY);
+    submission_enter(s, SESSION_READY);
 }
 
 /* Contract: one reply for an unknown user and a wrong password alike. */
@@ -49,7 +49,7 @@ static void check_password(struct submission *s, struct slice password)
         session_hang_up(s, 421, "4.7.0", "Too many failed logins");
         return;
     }
-    session_enter(s, SESSION_AUTH_WAIT);
+    submission_enter(s, SESSION_AUTH_WAIT);
     if (s->ops->check_password(s->ctx, s->settings, login, password) < 0)
         end_exchange(s, 454, "4.7.0", "Too many logins at the moment, try again soon");
 }

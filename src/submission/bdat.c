@@ -11,12 +11,12 @@ static void refuse_syntax(struct submission *s)
 static void finish_chunk(struct submission *s)
 {
     if (s->chunk_refusal.code != 0) {
-        session_enter(s, s->after_chunk);
+        submission_enter(s, s->after_chunk);
         session_reply_verdict(s, &s->chunk_refusal);
     } else if (s->chunk_last) {
         txn_commit(s);
     } else {
-        session_enter(s, SESSION_BDAT);
+        submission_enter(s, SESSION_BDAT);
         session_reply(s, 250, "2.0.0", "Chunk ok");
     }
 }
@@ -27,7 +27,7 @@ static void begin_chunk(struct submission *s, uint64_t size, bool last, enum ses
     s->chunk_last = last;
     s->after_chunk = after;
     session_body_begins(s);
-    session_enter(s, SESSION_CHUNK);
+    submission_enter(s, SESSION_CHUNK);
     if (size == 0)
         finish_chunk(s);
 }

@@ -26,7 +26,7 @@ static void cmd_rset(struct submission *s, struct slice args)
 {
     (void)args;
     txn_end(s, false);
-    session_enter(s, s->helo[0] == '\0' ? SESSION_GREETED : SESSION_READY);
+    submission_enter(s, s->helo[0] == '\0' ? SESSION_GREETED : SESSION_READY);
     session_reply(s, 250, "2.0.0", "Ok");
 }
 
@@ -127,7 +127,7 @@ static int admit(const struct submission *s, const struct command *c, struct sli
     return 0;
 }
 
-void session_command(struct submission *s, struct slice line)
+void submission_command(struct submission *s, struct slice line)
 {
     struct smtp_command parsed;
     struct smtp_verdict v;

@@ -6,13 +6,13 @@ void cmd_data(struct submission *s, struct slice args)
     (void)args;
     if (txn_begin_content(s) < 0) {
         txn_end(s, false);
-        session_enter(s, SESSION_READY);
+        submission_enter(s, SESSION_READY);
         session_reply(s, 452, "4.3.1", "Insufficient system storage");
         return;
     }
     s->dots = DOTS_LINE_START;
     session_body_begins(s);
-    session_enter(s, SESSION_DATA);
+    submission_enter(s, SESSION_DATA);
     /* RFC 2034 4: enhanced codes are for 2xx, 4xx and 5xx */
     session_reply(s, 354, "", "End data with <CR><LF>.<CR><LF>");
 }

@@ -16,7 +16,7 @@ static int take_name(struct submission *s, struct slice args, bool extended)
     s->helo[name.n] = '\0';
     s->extended = extended;
     txn_end(s, false);
-    session_enter(s, SESSION_READY);
+    submission_enter(s, SESSION_READY);
     return 0;
 }
 
@@ -71,6 +71,6 @@ void cmd_starttls(struct submission *s, struct slice args)
         return;
     }
     session_reply(s, 220, "2.0.0", "Ready to start TLS");
-    session_enter(s, SESSION_STARTTLS);
+    submission_enter(s, SESSION_STARTTLS);
     s->ops->start_tls(s->ctx);
 }

@@ -107,7 +107,7 @@ struct submission {
 /* ---- session.c ------------------------------------------------------------------------------------- */
 
 /* The only writer of s->state; nothing leaves SESSION_CLOSED. */
-void session_enter(struct submission *s, enum session_state to);
+void submission_enter(struct submission *s, enum session_state to);
 /* Sends one reply line; a refusal is logged and, if the client broke the protocol, counted. */
 void session_reply(struct submission *s, int code, const char *enhanced, const char *text);
 void session_reply_verdict(struct submission *s, const struct smtp_verdict *v);
@@ -120,7 +120,7 @@ const struct config *session_config(const struct submission *s);
 
 /* ---- commands.c -------------------------------------------------------------------------------------- */
 
-void session_command(struct submission *s, struct slice line);
+void submission_command(struct submission *s, struct slice line);
 
 /* ---- the handlers, one per verb ------------------------------------------------------------------------- */
 

@@ -27,7 +27,7 @@ static void check(const struct submission *s)
     (void)with_intake;
 }
 
-void session_enter(struct submission *s, enum session_state to)
+void submission_enter(struct submission *s, enum session_state to)
 {
     if (s->state == SESSION_CLOSED)
         return;
@@ -78,7 +78,7 @@ void session_close(struct submission *s)
         return;
     assert(s->state != SESSION_COMMIT);
     txn_end(s, false);
-    session_enter(s, SESSION_CLOSED);
+    submission_enter(s, SESSION_CLOSED);
     s->ops->close(s->ctx);
 }
 
@@ -157,7 +157,7 @@ static size_t line_feed(struct submission *s, struct slice bytes)
     if (s->state == SESSION_AUTH)
         auth_line(s, line);
     else
-        session_command(s, line);
+        submission_command(s, line);
     return lf + 1;
 }
 
@@ -272,7 +272,7 @@ void submission_tls_done(struct submission *s, const char *version, int64_t now_
     s->extended = false;
     s->scanned = 0;
     s->skipping = false;
-    session_enter(s, SESSION_GREETED);
+    submission_enter(s, SESSION_GREETED);
     settle(s);
 }
 
@@ -283,7 +283,7 @@ void submission_commit_done(struct submission *s, const struct smtp_verdict *v, 
     s->now = now_ms;
     s->intake = NULL; /* it frees itself after its verdict */
     txn_end(s, smtp_is_success(v));
-    session_enter(s, SESSION_READY);
+    submission_enter(s, SESSION_READY);
     if (smtp_is_success(v))
         s->messages++;
     session_reply_verdict(s, v);

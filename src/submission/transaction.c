@@ -76,7 +76,7 @@ void cmd_mail(struct submission *s, struct slice args)
         session_reply(s, 452, "4.3.1", "Out of memory");
         return;
     }
-    session_enter(s, SESSION_MAIL);
+    submission_enter(s, SESSION_MAIL);
     session_reply(s, 250, "2.1.0", "Sender ok");
 }
 
@@ -113,7 +113,7 @@ void cmd_rcpt(struct submission *s, struct slice args)
     } else if (add_recipient(s->txn, &rcpt) < 0) {
         session_reply(s, 452, "4.3.1", "Out of memory");
     } else {
-        session_enter(s, SESSION_RCPT);
+        submission_enter(s, SESSION_RCPT);
         session_reply(s, 250, "2.1.5", "Recipient ok");
     }
 }
@@ -145,6 +145,6 @@ int txn_begin_content(struct submission *s)
 
 void txn_commit(struct submission *s)
 {
-    session_enter(s, SESSION_COMMIT);
+    submission_enter(s, SESSION_COMMIT);
     s->ops->intake_commit(s->ctx, s->intake);
 }
