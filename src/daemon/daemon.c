@@ -81,7 +81,7 @@ static int start_store(struct daemon *d, struct err *err)
     d->workers = workers_new(d->base, processors(), PASSWORDS_WAITING, err);
     if (d->workers == NULL)
         return -1;
-    d->intake = (struct intake_context){.queue = d->queue, .workers = d->workers};
+    d->intake = (struct intake_context){.queue = d->queue, .workers = d->workers, .base = d->base};
     return 0;
 }
 
