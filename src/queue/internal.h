@@ -103,8 +103,11 @@ int store_begin(struct store *s);
 int store_commit(struct store *s);
 /* Ends a transaction if there is one, whatever has happened. */
 void store_rollback(struct store *s);
-/* What an extended result code means for a client. */
-enum queue_status store_status(struct store *s, int rc);
+/* The errno behind an extended result code, 0 if there is none: to be asked right after the failure, with errno 0
+ * before. */
+int store_cause(const struct store *s, int rc);
+/* What both mean for a client. */
+enum queue_status store_status(int rc, int cause);
 
 /* Calls each() for all recipients of messages that are not held, in the order of their keys; counts messages that are
  * not finished. */
@@ -250,8 +253,9 @@ struct writer {
     int64_t next_row;
     struct requests backlog; /* taken, in no group yet */
     struct requests carried; /* finishes that could not be committed, oldest first: tried again until they can */
-    int64_t carried_until_ms, prune_at_ms, complained_ms;
-    bool ailing;
+    int64_t carried_until_ms, tidy_at_ms, complained_ms;
+    bool ailing;  /* the last commit failed */
+    bool orphans; /* chunks of a put that failed may still be there */
     _Atomic int64_t history_ms;
     atomic_size_t commits; /* so far; for tests */
 };

@@ -176,14 +176,24 @@ void store_rollback(struct store *s)
         sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
-enum queue_status store_status(struct store *s, int rc)
+int store_cause(const struct store *s, int rc)
+{
+    int e = errno;
+
+    if ((rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CANTOPEN)
+        return 0;
+    /* SQLite does not keep the cause of a COMMIT that fails; errno still has it. */
+    int kept = s->db != NULL ? sqlite3_system_errno(s->db) : 0;
+    return kept != 0 ? kept : e;
+}
+
+enum queue_status store_status(int rc, int cause)
 {
     if (rc == SQLITE_OK)
         return QUEUE_OK;
     if ((rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_READONLY || rc == SQLITE_IOERR_SHMSIZE)
         return QUEUE_FULL;
-    int e = (rc & 0xff) == SQLITE_IOERR || (rc & 0xff) == SQLITE_CANTOPEN ? sqlite3_system_errno(s->db) : 0;
-    return e == ENOSPC || e == EDQUOT || e == EROFS ? QUEUE_FULL : QUEUE_FAILED;
+    return cause == ENOSPC || cause == EDQUOT || cause == EROFS || cause == EFBIG ? QUEUE_FULL : QUEUE_FAILED;
 }
 
 /* ---- a message comes in -------------------------------------------------------------------------------------------

@@ -11,17 +11,16 @@
 
 enum {
     CARRY_MS = 1000,
-    PRUNE_MS = 60 * 1000,
-    PRUNE_MORE_MS = 500,
-    PRUNE_BATCH = 100,
+    TIDY_MS = 60 * 1000,
+    TIDY_MORE_MS = 500,
+    TIDY_BATCH = 100,
     COMPLAIN_MS = 10 * 1000,
 };
 
 /* Tells what is wrong, but not for each of a thousand messages. */
-static void complain(struct writer *w, int rc, const char *reason)
+static void complain(struct writer *w, int rc, int cause, const char *reason)
 {
     int64_t now = clock_mono_ms();
-    int e = w->store.db != NULL && (rc & 0xff) == SQLITE_IOERR ? sqlite3_system_errno(w->store.db) : 0;
 
     if (w->ailing && now < w->complained_ms + COMPLAIN_MS)
         return;
@@ -30,7 +29,7 @@ static void complain(struct writer *w, int rc, const char *reason)
     if (reason == NULL)
         reason = w->store.db != NULL ? sqlite3_errmsg(w->store.db) : sqlite3_errstr(rc);
     log_event(LOG_LEVEL_ERROR, "store", LOG_STR("path", w->path), LOG_STR("reason", reason), LOG_NUM("code", rc),
-              LOG_STR("cause", e != 0 ? strerror(e) : NULL));
+              LOG_STR("cause", cause != 0 ? strerror(cause) : NULL));
 }
 
 static void recovered(struct writer *w)
@@ -55,8 +54,9 @@ static int apply(struct writer *w, struct request *r, int64_t now_ms, const char
 static int commit_all(struct writer *w, const struct requests *group, const char **reason)
 {
     int64_t now = clock_wall_ms();
-    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
 
+    errno = 0; /* see store_cause */
+    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
     for (struct request *r = group->head; rc == SQLITE_OK && r != NULL; r = r->next)
         rc = apply(w, r, now, reason);
     if (rc == SQLITE_OK)
@@ -73,7 +73,7 @@ static void reopen(struct writer *w)
 
     store_close(&w->store);
     if (store_open(&w->store, w->path, STORE_WRITE, &err) < 0)
-        complain(w, SQLITE_CANTOPEN, err.text);
+        complain(w, SQLITE_CANTOPEN, 0, err.text);
 }
 
 static void give_up(struct writer *w, int rc)
@@ -83,18 +83,21 @@ static void give_up(struct writer *w, int rc)
         reopen(w);
 }
 
-/* Chunks that earlier steps brought.  If even that fails they stay until the next start (table `partial`). */
+/* Chunks that earlier steps brought.  If even that fails, housekeeping does it. */
 static void undo_put(struct writer *w, const struct put *p)
 {
-    if (p->stored == 0 || w->store.db == NULL)
+    if (p->stored == 0)
         return;
-    int rc = store_begin(&w->store);
+    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
     if (rc == SQLITE_OK)
         rc = store_put_undo(&w->store, p);
     if (rc == SQLITE_OK)
         rc = store_commit(&w->store);
-    if (rc != SQLITE_OK)
-        store_rollback(&w->store);
+    if (rc == SQLITE_OK)
+        return;
+    store_rollback(&w->store);
+    w->orphans = true;
+    w->tidy_at_ms = clock_mono_ms() + CARRY_MS;
 }
 
 static void settle_committed(struct writer *w, struct request *r, struct requests *done)
@@ -138,10 +141,10 @@ static void commit_each(struct writer *w, struct requests *group, struct request
             settle_committed(w, r, done);
             continue;
         }
-        enum queue_status status = w->store.db != NULL ? store_status(&w->store, rc) : QUEUE_FAILED;
-        complain(w, rc, reason);
+        int cause = store_cause(&w->store, rc);
+        complain(w, rc, cause, reason);
         give_up(w, rc);
-        settle_failed(w, r, status, done);
+        settle_failed(w, r, store_status(rc, cause), done);
     }
 }
 
@@ -192,29 +195,36 @@ static void collect(struct writer *w, struct requests *group, bool stopping)
     }
 }
 
-static void prune(struct writer *w)
+/* Housekeeping, when nothing is under way: leftovers of failed puts go, and history that is old enough. */
+static void tidy(struct writer *w)
 {
     int64_t now = clock_mono_ms();
     int pruned = 0;
 
-    if (now < w->prune_at_ms)
+    if (now < w->tidy_at_ms)
         return;
+    errno = 0;
     int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
+    if (rc == SQLITE_OK && w->orphans)
+        rc = store_drop_partial(&w->store);
     if (rc == SQLITE_OK)
-        rc = store_prune(&w->store, clock_wall_ms() - atomic_load(&w->history_ms), PRUNE_BATCH, &pruned);
+        rc = store_prune(&w->store, clock_wall_ms() - atomic_load(&w->history_ms), TIDY_BATCH, &pruned);
     if (rc == SQLITE_OK)
         rc = store_commit(&w->store);
-    if (rc != SQLITE_OK) {
-        complain(w, rc, NULL);
-        give_up(w, rc);
+    if (rc == SQLITE_OK) {
+        w->orphans = false;
+        w->tidy_at_ms = now + (pruned == TIDY_BATCH ? TIDY_MORE_MS : TIDY_MS);
+        return;
     }
-    w->prune_at_ms = now + (rc == SQLITE_OK && pruned == PRUNE_BATCH ? PRUNE_MORE_MS : PRUNE_MS);
+    complain(w, rc, store_cause(&w->store, rc), NULL);
+    give_up(w, rc);
+    w->tidy_at_ms = now + (w->orphans ? CARRY_MS : TIDY_MS);
 }
 
 /* How long to wait for requests. */
 static int64_t patience(const struct writer *w)
 {
-    int64_t until = w->prune_at_ms;
+    int64_t until = w->tidy_at_ms;
 
     if (w->backlog.head != NULL)
         return 0;
@@ -244,14 +254,14 @@ void *writer_run(void *arg)
     struct writer *w = arg;
     bool more = true;
 
-    w->prune_at_ms = clock_mono_ms() + PRUNE_MORE_MS;
+    w->tidy_at_ms = clock_mono_ms() + TIDY_MORE_MS;
     while (more || w->backlog.head != NULL) {
         struct requests group;
         more = lane_take(&w->lane, &w->backlog, patience(w));
         collect(w, &group, !more);
         commit_group(w, &group);
         if (w->backlog.head == NULL && more)
-            prune(w);
+            tidy(w);
     }
     drop_carried(w);
     return NULL;
