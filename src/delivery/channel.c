@@ -60,6 +60,15 @@ static void log_tls_failed(const struct channel *ch, const struct smtp_verdict *
               LOG_STR("ip", ch->target.address), LOG_STR("policy", ch->policy.name), LOG_STR("reason", v->text));
 }
 
+/* For those who wait, whose message never got as far: whose words these are. */
+static void blame_target(struct channel *ch, const struct smtp_verdict *v)
+{
+    struct smtp_verdict w;
+    const char *said = delivery_session_own_words(ch->session) ? "" : " said";
+    smtp_verdict_set(&w, v->code, v->enhanced, "%s [%s]%s: %s", ch->target.host, ch->target.address, said, v->text);
+    destination_target_failed(ch->dest, ch->target_number, &w);
+}
+
 /* A session that has served no message speaks against its host; one that has is merely over. */
 static void on_failed(void *ctx, const struct smtp_verdict *v)
 {
@@ -71,7 +80,7 @@ static void on_failed(void *ctx, const struct smtp_verdict *v)
     if (handshake && !ch->policy.required && ch->target_number == ch->dest->target_number)
         ch->dest->target_clear = true; /* RFC 7435: the same host once more, without */
     else if (ch->messages == 0)
-        destination_target_failed(ch->dest, ch->target_number, v);
+        blame_target(ch, v);
 }
 
 static void on_close(void *ctx)
@@ -166,7 +175,7 @@ static int begin(struct channel *ch, struct smtp_verdict *v)
     ch->link = net->connect(net->ctx, ch->target.address, ch->target.port, tls_host(&ch->target), ch->policy.verify,
                             c->delivery.connect_timeout_s * 1000, ch->session, &err);
     if (ch->link == NULL)
-        return smtp_verdict_set(v, 451, "4.4.1", "%s", err.text);
+        return smtp_verdict_set(v, 451, "4.4.1", "%s [%s]: %s", ch->target.host, ch->target.address, err.text);
     return 0;
 }
 

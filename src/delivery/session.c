@@ -137,7 +137,7 @@ size_t delivery_session_feed(struct delivery_session *s, struct slice bytes, int
     while (s->state != DELIVERY_DONE && done < bytes.n) {
         struct slice rest = slice_skip(bytes, done);
         if (s->state == DELIVERY_TLS || s->state == DELIVERY_CONNECTING) {
-            session_give_up(s, "4.5.0", "the server sent octets before the %s was done", steps[s->state].name);
+            session_give_up(s, "4.5.0", "the server sent octets in clear before the %s was done", steps[s->state].name);
             break;
         }
         size_t n = slice_find(rest, '\n');

@@ -228,7 +228,10 @@ void send_on_data(struct delivery_session *s, const struct smtp_verdict *v)
         session_bad_reply(s, v);
     } else {
         give_all(s, v, false);
-        session_enter(s, s->mail_refused ? DELIVERY_IDLE : DELIVERY_RSET);
+        if (s->mail_refused)
+            end_clean(s);
+        else
+            session_enter(s, DELIVERY_RSET);
     }
 }
 
