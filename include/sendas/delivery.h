@@ -37,6 +37,8 @@ enum delivery_session_state {
     DELIVERY_IDLE, DELIVERY_ENVELOPE, DELIVERY_DATA, DELIVERY_BODY, DELIVERY_DOT, DELIVERY_RSET, DELIVERY_QUIT, DELIVERY_DONE
 };
 
+enum { DELIVERY_RECIPIENTS_MAX = 100 }; /* of one transaction: every server takes as many (RFC 5321 4.5.3.1.8) */
+
 /* One message for one session. */
 struct delivery_message {
     const char *sender; /* "" = null */
@@ -45,7 +47,7 @@ struct delivery_message {
     const char *envid;
     int ret;
     const struct queue_item_recipient *recipients;
-    size_t n_recipients;
+    size_t n_recipients; /* 1 to DELIVERY_RECIPIENTS_MAX */
 };
 
 struct delivery_session_ops {
