@@ -106,6 +106,14 @@ void session_bad_reply(struct delivery_session *s, const struct smtp_verdict *v)
     session_give_up(s, "4.5.0", "unexpected reply at %s: %d %s", steps[s->state].name, v->code, v->text);
 }
 
+void session_refused(struct delivery_session *s, const struct smtp_verdict *v)
+{
+    if (v->code >= 400)
+        session_fail(s, v, false);
+    else
+        session_bad_reply(s, v);
+}
+
 /* ---- what comes in ------------------------------------------------------------------------------------------- */
 
 static void on_reply(struct delivery_session *s)

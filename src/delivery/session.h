@@ -54,6 +54,8 @@ void session_fail(struct delivery_session *s, const struct smtp_verdict *v, bool
 void session_give_up(struct delivery_session *s, const char *enhanced, const char *format, ...) PRINTF_LIKE(3, 4);
 /* A reply that no client could have expected here. */
 void session_bad_reply(struct delivery_session *s, const struct smtp_verdict *v);
+/* A reply that is no success where only that would do: a 4xx or 5xx is the server's last word, a 3xx makes no sense. */
+void session_refused(struct delivery_session *s, const struct smtp_verdict *v);
 void session_command(struct delivery_session *s, struct slice line);
 void session_commandf(struct delivery_session *s, const char *format, ...) PRINTF_LIKE(2, 3);
 

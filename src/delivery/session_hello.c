@@ -8,10 +8,8 @@ void hello_on_banner(struct delivery_session *s, const struct smtp_verdict *v)
 {
     if (smtp_is_success(v))
         session_enter(s, DELIVERY_EHLO);
-    else if (v->code >= 400)
-        session_fail(s, v, false);
     else
-        session_bad_reply(s, v);
+        session_refused(s, v);
 }
 
 void hello_send_ehlo(struct delivery_session *s)
@@ -35,7 +33,7 @@ void hello_on_ehlo(struct delivery_session *s, const struct smtp_verdict *v)
         /* RFC 5321 3.2: a server without EHLO gets HELO, and then offers nothing. */
         session_enter(s, DELIVERY_HELO);
     } else if (!smtp_is_success(v)) {
-        session_fail(s, v, false);
+        session_refused(s, v);
     } else {
         take_extensions(s);
         if (s->ext.starttls && !s->tls_disabled)
@@ -50,7 +48,7 @@ void hello_on_ehlo(struct delivery_session *s, const struct smtp_verdict *v)
 void hello_on_helo(struct delivery_session *s, const struct smtp_verdict *v)
 {
     if (!smtp_is_success(v))
-        session_fail(s, v, false);
+        session_refused(s, v);
     else if (s->tls_required)
         session_give_up(s, "4.7.4", "TLS is required, but the server does not speak ESMTP");
     else
@@ -85,7 +83,7 @@ void hello_start_tls(struct delivery_session *s)
 void hello_on_ehlo_tls(struct delivery_session *s, const struct smtp_verdict *v)
 {
     if (!smtp_is_success(v)) {
-        session_fail(s, v, false);
+        session_refused(s, v);
         return;
     }
     take_extensions(s);

@@ -295,10 +295,7 @@ void delivery_session_content(struct delivery_session *s, struct slice bytes, bo
 /* A reply before the dot: a refusal counts, a success cannot be one.  The two sides are out of step, so the connection ends. */
 void send_on_early_reply(struct delivery_session *s, const struct smtp_verdict *v)
 {
-    if (v->code >= 400)
-        session_fail(s, v, false);
-    else
-        session_bad_reply(s, v);
+    session_refused(s, v);
 }
 
 /* The content ends a line before the dot; one that does not is given its CRLF. */
@@ -331,8 +328,6 @@ void send_on_rset(struct delivery_session *s, const struct smtp_verdict *v)
 {
     if (smtp_is_success(v))
         session_enter(s, DELIVERY_IDLE);
-    else if (v->code >= 400)
-        session_fail(s, v, false);
     else
-        session_bad_reply(s, v);
+        session_refused(s, v);
 }
