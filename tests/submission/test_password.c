@@ -1,0 +1,97 @@
+/* Passwords against crypt(5) hashes. */
+#include "testing.h"
+
+#include "sendas/submission.h"
+
+#include <crypt.h>
+
+static struct users *users;
+
+/* bcrypt and yescrypt at their lowest cost: the tests are about what matches, not about time. */
+static void add(const char *name, const char *label, const char *password, const char *prefix)
+{
+    char setting[CRYPT_GENSALT_OUTPUT_SIZE];
+    struct crypt_data data = {0};
+    struct err err;
+    ck_assert_ptr_nonnull(
+        crypt_gensalt_rn(prefix, strcmp(prefix, "$y$") == 0 ? 1 : 4, NULL, 0, setting, sizeof(setting)));
+    ck_assert_ptr_nonnull(crypt_rn(password, setting, &data, sizeof(data)));
+    ck_assert_msg(users_add(users, name, label, data.output, NULL, 0, &err) == 0, "%s", err.text);
+}
+
+static void set_up(void)
+{
+    users = calloc(1, sizeof(*users));
+    ck_assert_ptr_nonnull(users);
+    add("ann@example.com", "gmail", "abcd efgh", "$2b$");
+    add("ann@example.com", "phone", "abcdefghijklmnop", "$y$");
+    add("bob@example.com", "gmail", "s\xc3\xb6 secret", "$2b$");
+}
+
+static void tear_down(void)
+{
+    users_free(&users);
+}
+
+static const struct {
+    const char *login, *password;
+    size_t n; /* of the password where it is not its length */
+    bool ok;
+} rows[] = {
+    {"ann@example.com", "abcd efgh", 0, true},
+    {"ann@example.com", "abcdefgh", 0, false}, /* spaces are only ever removed */
+    {"ann@example.com", "abcdefghijklmnop", 0, true},
+    {"ann@example.com", "abcd efgh ijkl mnop", 0, true},
+    {"ann@EXAMPLE.com", "abcd efgh ijkl mnop", 0, true},
+    {"ann@example.com", "abcd efgh ijkl mno", 0, false},
+    {"ann@example.com", "abcdefghijklmnop", 15, false},
+    {"ann@example.com", "abcdefghijklmnop\0x", 18, false},
+    {"ann@example.com", "abcdefghijklmnop", 17, false}, /* a NUL at its end */
+    {"ann@example.com", "", 0, false},
+    {"ann@example.com", " ", 0, false},
+    {"bob@example.com", "s\xc3\xb6 secret", 0, true},
+    {"bob@example.com", "abcdefghijklmnop", 0, false},
+    {"nobody@example.com", "abcdefghijklmnop", 0, false},
+    {"ann", "abcdefghijklmnop", 0, false},
+    {"", "abcdefghijklmnop", 0, false},
+    {"ann@example.com\xff", "abcdefghijklmnop", 0, false},
+};
+
+START_TEST(test_password)
+{
+    size_t n = rows[_i].n != 0 ? rows[_i].n : strlen(rows[_i].password);
+    bool ok = submission_password_ok(users, slice_of(rows[_i].login), slice_from(rows[_i].password, n));
+    ck_assert_msg(ok == rows[_i].ok, "%s, %s", rows[_i].login, rows[_i].password);
+}
+END_TEST
+
+START_TEST(test_password_too_long)
+{
+    char password[4096];
+    memset(password, 'a', sizeof(password));
+    ck_assert(!submission_password_ok(users, SLICE("ann@example.com"), slice_from(password, sizeof(password))));
+    ck_assert(!submission_password_ok(users, SLICE("ann@example.com"), slice_from(password, 511)));
+}
+END_TEST
+
+START_TEST(test_no_users)
+{
+    struct users none = {0};
+    ck_assert(!submission_password_ok(&none, SLICE("ann@example.com"), SLICE("abcdefgh")));
+}
+END_TEST
+
+static Suite *password_suite(void)
+{
+    Suite *suite = suite_create("password");
+    TCase *tc = tcase_create("password");
+    tcase_add_checked_fixture(tc, set_up, tear_down);
+    tcase_set_timeout(tc, 60);
+    tcase_add_loop_test(tc, test_password, 0, (int)ARRAY_LEN(rows));
+    tcase_add_test(tc, test_password_too_long);
+    tcase_add_test(tc, test_no_users);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+TEST_MAIN(password_suite)
