@@ -26,7 +26,7 @@ enum node_kind { NODE_SCALAR = 0, NODE_MAPPING, NODE_SEQUENCE };
 
 struct node {
     enum node_kind kind;
-    unsigned line;
+    unsigned line;    /* of its key, where it has one */
     unsigned n;       /* children */
     const char *key;  /* in a mapping */
     const char *text; /* of a scalar */

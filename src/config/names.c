@@ -12,7 +12,7 @@ int name_to_ascii(struct slice text, char out[DOMAIN_MAX + 1], struct err *err)
     /* RFC 1123 2.1: the last label of a name is not all digits; 192.0.2.1 is an address. */
     const char *dot = strrchr(out, '.');
     if (slice_to_u64(slice_of(dot == NULL ? out : dot + 1), &number) == 0)
-        return err_set(err, "a numeric address");
+        return err_set(err, "a number as its last label");
     return 0;
 }
 

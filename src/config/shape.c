@@ -54,7 +54,6 @@ static int fail_key(const struct place *at, const struct node *n, const cyaml_sc
     struct strbuf names = STRBUF_INIT;
     for (; fields->key != NULL; fields++)
         strbuf_addf(&names, "%s%s", names.n == 0 ? "" : ", ", fields->key);
-    /* The line of the key itself: that of the mapping may be far above. */
     err_set(at->err, "%s:%u: %s%sfound the unknown key \"%.80s\", expected one of: %s", at->s->name, n->line, at->key,
             at->key[0] == '\0' ? "" : ": ", n->key, strbuf_str(&names));
     strbuf_free(&names);

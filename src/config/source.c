@@ -12,6 +12,7 @@ struct reader {
     struct node *open[SOURCE_DEPTH_MAX]; /* the mappings and sequences around the next event */
     unsigned depth;
     const char *key; /* read, its value not yet */
+    unsigned key_line;
     struct err *err;
 };
 
@@ -80,12 +81,13 @@ static int add_node(struct reader *r, const yaml_event_t *e, enum node_kind kind
         if (kind != NODE_SCALAR)
             return fail_at(r->s, line, r->err, "found a mapping or a list as a key, expected a name");
         r->key = text;
+        r->key_line = line;
         return 0;
     }
     struct node *node = arena_alloc(&r->s->mem, sizeof(*node));
     if (node == NULL)
         return fail_at(r->s, line, r->err, "out of memory");
-    *node = (struct node){.kind = kind, .line = line, .key = r->key, .text = text};
+    *node = (struct node){.kind = kind, .line = r->key == NULL ? line : r->key_line, .key = r->key, .text = text};
     r->key = NULL;
     if (parent == NULL) {
         r->s->root = node;

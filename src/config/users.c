@@ -12,12 +12,24 @@ enum { LABEL_MAX = 100, HASH_MAX = 383 /* crypt(3): CRYPT_OUTPUT_SIZE less the N
 static int pattern_normalize(struct slice text, char out[ADDRESS_MAX + 1], struct err *err)
 {
     char name[DOMAIN_MAX + 1];
-    if (!slice_starts(text, SLICE("*@")))
+    if (!slice_starts(text, SLICE("*@"))) {
+        /* RFC 5321 would have it be a character like others; whoever writes it means more. */
+        if (slice_find(text, '*') != text.n)
+            return err_set(err, "'*' stands for a whole local part");
         return address_normalize(text, out, err);
+    }
     if (name_to_ascii(slice_skip(text, 2), name, err) < 0)
         return -1;
     snprintf(out, ADDRESS_MAX + 1, "*@%s", name);
     return 0;
+}
+
+/* An address that is no pattern: by default it is the user's one send_as. */
+static int login_normalize(struct slice text, char out[ADDRESS_MAX + 1], struct err *err)
+{
+    if (slice_find(text, '*') != text.n)
+        return err_set(err, "'*' has a meaning in send_as only");
+    return address_normalize(text, out, err);
 }
 
 /* crypt(5): yescrypt, bcrypt or sha512crypt, and in the characters that hashes are made of. */
@@ -169,7 +181,7 @@ static int parse_passwords(const struct source *s, const char *key, const struct
         key_set(member, "%s.passwords[%zu].hash", key, i);
         /* What stands there may be a password: it is not repeated. */
         if (!is_hash(p->hash))
-            return source_fail(s, err, member, "found something else, expected " HASH_EXPECTED);
+            return source_fail(s, err, member, "found an unknown hash (not shown here), expected " HASH_EXPECTED);
         if (user_add_password(user, p->label, p->hash) < 0)
             return source_fail(s, err, member, "out of memory");
     }
@@ -183,7 +195,7 @@ static int parse_user(const struct source *s, size_t index, const struct raw_use
     struct err why;
     key_set(key, "users[%zu]", index);
     key_set(member, "users[%zu].name", index);
-    if (address_normalize(slice_of(raw->name), name, &why) < 0)
+    if (login_normalize(slice_of(raw->name), name, &why) < 0)
         return source_mismatch(s, err, member, raw->name, "an address, such as me@example.com (here: %s)", why.text);
     struct user *user = users_append(u, name);
     if (user == NULL)
@@ -289,7 +301,7 @@ static int check_addition(const struct users *u, const char *name, const char *l
 {
     char normal[ADDRESS_MAX + 1];
     struct err why;
-    if (address_normalize(slice_of(name), normal, &why) < 0)
+    if (login_normalize(slice_of(name), normal, &why) < 0)
         return err_set(err, "found \"%.80s\", expected an address, such as me@example.com (here: %s)", name, why.text);
     for (size_t i = 0; i < n_send_as; i++)
         if (pattern_normalize(slice_of(send_as[i]), normal, &why) < 0)
@@ -298,7 +310,7 @@ static int check_addition(const struct users *u, const char *name, const char *l
     if (!is_label(label))
         return err_set(err, "found \"%.80s\", expected as a label " LABEL_EXPECTED, label);
     if (!is_hash(hash))
-        return err_set(err, "found something else, expected " HASH_EXPECTED);
+        return err_set(err, "found an unknown hash (not shown here), expected " HASH_EXPECTED);
     const struct user *user = users_find(u, slice_of(name));
     if (user != NULL && user_password_find(user, label) != NULL)
         return err_set(err, "%s has a password \"%s\" already", user->name, label);
