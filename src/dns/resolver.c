@@ -103,16 +103,18 @@ static bool is_loopback(const char *address)
            strncasecmp(address, "::ffff:127.", 11) == 0;
 }
 
-/* Servers that were named know their zones, private ones too: libunbound must not answer for test., 10.in-addr.arpa
- * and the others of RFC 6761 and 6303 by itself.  (Not "nodefault": libunbound 1.17 reads that option wrongly.) */
-static int unblock_local_zones(struct ub_ctx *ub, struct err *err)
+/* Servers that were named know their zones, private ones too: libunbound must not answer for those of RFC 6761, 6303
+ * and 8375 by itself.  It reads all that was set before the first of these zones goes. */
+static int unblock_local_zones(struct ub_ctx *ub)
 {
-    static const char *const zones[] = {"test. transparent", "home.arpa. transparent", "invalid. transparent"};
+    static const char *const zones[] = {"test.", "home.arpa.", "invalid."};
 
-    for (size_t i = 0; i < ARRAY_LEN(zones); i++)
-        if (set_option(ub, "local-zone:", zones[i], err) < 0)
-            return -1;
-    return set_option(ub, "unblock-lan-zones:", "yes", err);
+    for (size_t i = 0; i < ARRAY_LEN(zones); i++) {
+        int rc = ub_ctx_zone_remove(ub, zones[i]);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
 }
 
 static int set_servers(struct ub_ctx *ub, const struct config *c, struct err *err)
@@ -130,7 +132,7 @@ static int set_servers(struct ub_ctx *ub, const struct config *c, struct err *er
     }
     if (local && set_option(ub, "do-not-query-localhost:", "no", err) < 0)
         return -1;
-    return c->dns.n_servers > 0 ? unblock_local_zones(ub, err) : 0;
+    return c->dns.n_servers > 0 ? set_option(ub, "unblock-lan-zones:", "yes", err) : 0;
 }
 
 static int set_system_servers(struct ub_ctx *ub, struct err *err)
@@ -141,7 +143,7 @@ static int set_system_servers(struct ub_ctx *ub, struct err *err)
     if (set_option(ub, "module-config:", "iterator", err) < 0 ||
         set_option(ub, "do-not-query-localhost:", "no", err) < 0)
         return -1;
-    return unblock_local_zones(ub, err);
+    return set_option(ub, "unblock-lan-zones:", "yes", err);
 }
 
 static int set_all(struct ub_ctx *ub, const struct config *c, struct err *err)
@@ -189,8 +191,10 @@ static int context_new(struct event_base *base, const struct config *c, struct c
     ub_ctx_debugout(context->ub, NULL); /* what concerns a query comes with its answer */
     if (set_all(context->ub, c, err) < 0)
         goto fail;
+    int rc = c == NULL || c->dns.n_servers > 0 ? unblock_local_zones(context->ub) : 0;
     /* The first query makes libunbound read what was set; this one it answers by itself. */
-    int rc = ub_resolve_event(context->ub, "localhost.", DNS_A, 1, NULL, ignore_answer, NULL);
+    if (rc == 0)
+        rc = ub_resolve_event(context->ub, "localhost.", DNS_A, 1, NULL, ignore_answer, NULL);
     if (rc != 0) {
         bool file = c != NULL && *c->dns.trust_anchor != '\0' && strcmp(c->dns.trust_anchor, "none") != 0;
         err_set(err, "dns: libunbound: %s%s%s", ub_strerror(rc), file ? "; are there DS or DNSKEY records in " : "",
