@@ -390,10 +390,12 @@ void intake_commit(struct intake *in, void (*done)(void *ctx, const struct smtp_
     in->done_ctx = ctx;
     if (in->verdict.code == 0 && intake_content_end(&in->content) < 0)
         in->verdict = in->content.failure;
-    if (in->verdict.code == 0 && workers_submit(in->ctx.workers, WORK_SIGN, prepare, on_prepared, in) < 0)
+    if (in->verdict.code == 0) {
+        if (workers_submit(in->ctx.workers, WORK_SIGN, prepare, on_prepared, in) == 0)
+            return; /* the message is the worker's now: nothing of it may be looked at */
         smtp_verdict_set(&in->verdict, 451, "4.3.2", "Too much to do at the moment");
-    if (in->verdict.code != 0)
-        event_active(in->refusal, EV_TIMEOUT, 0);
+    }
+    event_active(in->refusal, EV_TIMEOUT, 0);
 }
 
 /* ---- finish: the verdict
