@@ -21,7 +21,7 @@ static int parse(const char *text, struct config **ret, struct err *err)
 
 static void check_bad(const char *name, const char *expected)
 {
-    char path[256];
+    char path[1280];
     struct strbuf text = STRBUF_INIT;
     struct config *c = NULL;
     struct err err = {""};

@@ -10,7 +10,7 @@
 
 static void check_bad(const char *name, const char *expected)
 {
-    char path[256];
+    char path[1280];
     struct strbuf text = STRBUF_INIT;
     struct users *u = NULL;
     struct err err = {""};
