@@ -39,15 +39,12 @@ struct delivery {
     struct channel_list channels;       /* all */
     struct channel_list poked_channels; /* to be looked at in the next tick */
     size_t n_channels;
-    int64_t wall_ms, mono_ms; /* the wall clock at the start: a jump of it later expires nothing */
     bool stopping;
     void (*stopped)(void *ctx);
     void *stopped_ctx;
 };
 
 void delivery_poke(struct delivery *d); /* a tick soon */
-/* Wall time, counted by the monotonic clock from the start on. */
-int64_t delivery_wall_ms(const struct delivery *d);
 
 /* ---- destinations -------------------------------------------------------------------------------------------------------- */
 
@@ -128,7 +125,7 @@ struct job_recipient {
 };
 
 struct job {
-    struct delivery *d; /* NULL: delivery was freed while something was under way */
+    struct delivery *d; /* NULL: delivery was freed while the DSN was being queued */
     struct queue *queue;
     struct queue_item *item;
     struct destination *dest; /* while WAITING or SENDING */
@@ -136,8 +133,8 @@ struct job {
     TAILQ_ENTRY(job) all, wait;
     struct arena mem;
     enum job_stage stage;
-    unsigned in_flight;       /* requests to queue or intake that will call back */
-    bool loaded;
+    bool loading, loaded;
+    int64_t wall_less_mono_ms; /* when it came: a wall clock that is set later expires nothing */
     struct smtp_verdict failure; /* .code != 0: for all that are open */
 
     struct job_recipient *recipients; /* of item->recipients, once loaded */
@@ -153,13 +150,16 @@ struct job {
     bool reading, stale, want_content;
 
     struct slice header; /* for the DSN */
-    struct strbuf dsn;   /* until intake has it */
+    struct strbuf dsn;
+    bool dsn_under_way;
     unsigned outcome_step;
 };
 
 struct job *job_new(struct delivery *d, struct queue_item *item);
 /* Envelope and recipients are read; then it goes on by its stage. */
 void job_load(struct job *job);
+/* Wall time on the item's own clock. */
+int64_t job_wall_ms(const struct job *job);
 /* The channel is IDLE and carries it from now on. */
 void job_start(struct job *job, struct channel *ch);
 void job_result(struct job *job, size_t index, const struct smtp_verdict *v);

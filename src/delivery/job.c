@@ -1,13 +1,12 @@
 /* delivery/job.c - one item on its way: it is loaded, its recipients go out in batches, its content chunk by chunk.
  *
- * Requests to the queue cannot be called back.  A job therefore lives until the last of them has answered (`in_flight`), and a chunk
- * that arrives for a transaction that is over is `stale`. */
+ * A chunk that arrives for a transaction that is over is `stale`.  Only one thing cannot be called back, a DSN on its way into the
+ * queue: the job lives until that is known. */
 #include "internal.h"
 
 #include <stdlib.h>
 
-/* An item that cannot be read stays; it is not to be asked for again at once. */
-enum { UNREADABLE_RETRY_MS = 60000, JOB_MEMORY_MAX = 256 * 1024 * 1024 };
+enum { JOB_MEMORY_MAX = 256 * 1024 * 1024 }; /* 65536 recipients at a kilobyte each, three times over */
 
 struct job *job_new(struct delivery *d, struct queue_item *item)
 {
@@ -18,6 +17,7 @@ struct job *job_new(struct delivery *d, struct queue_item *item)
     job->queue = d->deps.queue;
     job->item = item;
     job->mem = ARENA_INIT(JOB_MEMORY_MAX);
+    job->wall_less_mono_ms = clock_wall_ms() - clock_mono_ms();
     TAILQ_INSERT_TAIL(&d->jobs, job, all);
     return job;
 }
@@ -34,6 +34,11 @@ void job_free(struct job **pjob)
     }
     arena_free(&job->mem);
     free(job);
+}
+
+int64_t job_wall_ms(const struct job *job)
+{
+    return clock_mono_ms() + job->wall_less_mono_ms;
 }
 
 /* ---- leaving the channel --------------------------------------------------------------------------------------------------- */
@@ -190,19 +195,13 @@ static void give_back_unread(struct job *job)
     if (job->stage == JOB_WAITING)
         destination_remove(job->dest, job);
     leave_channel(job);
-    log_event(LOG_LEVEL_ERROR, "unreadable", LOG_STR("queue", job->item->id));
-    queue_finish(job->queue, job->item, NULL, UNREADABLE_RETRY_MS, NULL);
-    job_free(&job);
+    outcome_finish(job);
 }
 
 static void on_loaded(void *ctx, bool ok)
 {
     struct job *job = ctx;
-    job->in_flight--;
-    if (job->d == NULL) {
-        outcome_finish(job);
-        return;
-    }
+    job->loading = false;
     if (!ok || !make_room(job)) {
         give_back_unread(job);
         return;
@@ -216,9 +215,9 @@ static void on_loaded(void *ctx, bool ok)
 
 void job_load(struct job *job)
 {
-    if (job->in_flight > 0)
-        return; /* it is being loaded already */
-    job->in_flight++;
+    if (job->loading)
+        return;
+    job->loading = true;
     queue_load(job->queue, job->item, on_loaded, job);
 }
 
@@ -243,8 +242,6 @@ static void on_stale_chunk(struct job *job)
     if (job->want_content) {
         job->want_content = false;
         read_chunk(job);
-    } else if (job->stage == JOB_SETTLING) {
-        outcome_settle(job);
     }
 }
 
@@ -252,11 +249,8 @@ static void on_stale_chunk(struct job *job)
 static void on_chunk(void *ctx, struct slice bytes)
 {
     struct job *job = ctx;
-    job->in_flight--;
     job->reading = false;
-    if (job->d == NULL) {
-        outcome_finish(job);
-    } else if (job->stale) {
+    if (job->stale) {
         on_stale_chunk(job);
     } else if (job->channel != NULL) {
         job->octets += bytes.n;
@@ -270,7 +264,6 @@ static void on_chunk(void *ctx, struct slice bytes)
 static void read_chunk(struct job *job)
 {
     job->reading = true;
-    job->in_flight++;
     queue_read(job->queue, job->item, job->chunk, on_chunk, job);
 }
 

@@ -11,11 +11,6 @@ void delivery_poke(struct delivery *d)
     event_active(d->tick, EV_TIMEOUT, 0);
 }
 
-int64_t delivery_wall_ms(const struct delivery *d)
-{
-    return d->wall_ms + (clock_mono_ms() - d->mono_ms);
-}
-
 static void step_channels(struct delivery *d)
 {
     struct channel *ch;
@@ -70,8 +65,6 @@ int delivery_new(const struct delivery_deps *deps, struct intake_settings *setti
         return err_set(err, "out of memory");
     }
     d->settings = intake_settings_ref(settings);
-    d->wall_ms = clock_wall_ms();
-    d->mono_ms = clock_mono_ms();
     TAILQ_INIT(&d->jobs);
     TAILQ_INIT(&d->destinations);
     TAILQ_INIT(&d->poked);
@@ -146,7 +139,7 @@ void delivery_free(struct delivery **pd)
         TAILQ_REMOVE(&d->jobs, job, all);
         job->d = NULL;
         job->dest = NULL;
-        if (job->in_flight == 0)
+        if (!job->dsn_under_way)
             outcome_finish(job);
     }
     while ((dest = TAILQ_FIRST(&d->destinations)) != NULL)

@@ -32,7 +32,7 @@ void outcome_log_delivered(const struct job *job, size_t index, const struct cha
               LOG_PATH("to", slice_of(item->recipients[index].address)), LOG_STR("mx", ch->target.host),
               LOG_STR("ip", ch->target.address), LOG_STR("tls", channel_tls(ch)), LOG_STR("policy", ch->policy.name),
               LOG_STR("reply", reply_text(&job->recipients[index].v, reply)),
-              LOG_MSEC("delay", delivery_wall_ms(job->d) - item->created_ms));
+              LOG_MSEC("delay", job_wall_ms(job) - item->created_ms));
 }
 
 static void log_deferred(const struct job *job, size_t index, int64_t next_ms)
@@ -79,7 +79,7 @@ static void judge(struct job *job, size_t index)
 {
     struct job_recipient *r = &job->recipients[index];
     const struct config *c = job->d->settings->config;
-    int64_t now_ms = delivery_wall_ms(job->d);
+    int64_t now_ms = job_wall_ms(job);
     if (r->v.code == 0 || r->fate == FATE_DELIVERED)
         return;
     bool temporary = !smtp_is_permanent(&r->v);
@@ -111,11 +111,6 @@ static size_t count(const struct job *job, enum dsn_kind kind)
 static void on_header(void *ctx, struct slice bytes)
 {
     struct job *job = ctx;
-    job->in_flight--;
-    if (job->d == NULL) {
-        outcome_finish(job);
-        return;
-    }
     /* Without it the DSN says less, but it says what counts. */
     job->header = arena_copy(&job->mem, dsn_header_of(bytes, DSN_HEADER_MAX));
     next_step(job);
@@ -123,7 +118,6 @@ static void on_header(void *ctx, struct slice bytes)
 
 static void read_header(struct job *job)
 {
-    job->in_flight++;
     queue_read(job->queue, job->item, 0, on_header, job);
 }
 
@@ -167,7 +161,7 @@ static int build(struct job *job, enum dsn_kind kind, int64_t *rows, struct strb
                       .envid = job->item->envid,
                       .message_id = job->item->message_id,
                       .created_ms = job->item->created_ms,
-                      .now_ms = delivery_wall_ms(job->d),
+                      .now_ms = job_wall_ms(job),
                       .expires_ms = job->item->expires_ms,
                       .recipients = list,
                       .n_recipients = n,
@@ -178,6 +172,7 @@ static int build(struct job *job, enum dsn_kind kind, int64_t *rows, struct strb
 static void dsn_done(struct job *job, enum dsn_kind kind, bool ok, const char *id)
 {
     strbuf_free(&job->dsn);
+    job->dsn_under_way = false;
     for (size_t i = 0; i < job->item->n_recipients; i++) {
         struct job_recipient *r = &job->recipients[i];
         if (!belongs(r, kind))
@@ -200,13 +195,11 @@ static void dsn_done(struct job *job, enum dsn_kind kind, bool ok, const char *i
 
 static void on_failure_dsn(void *ctx, bool ok, const char *id)
 {
-    ((struct job *)ctx)->in_flight--;
     dsn_done(ctx, DSN_FAILED, ok, id);
 }
 
 static void on_delay_dsn(void *ctx, bool ok, const char *id)
 {
-    ((struct job *)ctx)->in_flight--;
     dsn_done(ctx, DSN_DELAYED, ok, id);
 }
 
@@ -221,7 +214,7 @@ static void submit_dsn(struct job *job, enum dsn_kind kind)
         dsn_done(job, kind, false, NULL);
         return;
     }
-    job->in_flight++;
+    job->dsn_under_way = true;
     if (kind == DSN_FAILED)
         intake_dsn(d->deps.intake, d->settings, strbuf_slice(&job->dsn), slice_of(job->item->bounce_to), rows, n,
                    on_failure_dsn, job);
@@ -372,12 +365,10 @@ void outcome_settle(struct job *job)
 {
     job->stage = JOB_SETTLING;
     job->dest = NULL;
-    if (job->in_flight > 0 || job->outcome_step != STEP_JUDGE)
-        return; /* what is under way comes back here */
     if (job->loaded)
         next_step(job);
     else if (job->failure.code != 0)
-        job_load(job);
+        job_load(job); /* and comes back here */
     else
         outcome_finish(job);
 }

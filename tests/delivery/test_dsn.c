@@ -1,0 +1,259 @@
+/* The text of a DSN (RFC 3464, 6522): its parts, its fields, and that nothing from outside breaks out of them. */
+#include "testing.h"
+
+#include "../../src/delivery/dsn.h"
+
+#include "sendas/message.h"
+
+static const char header[] = "From: Ann <ann@example.com>\r\nSubject: hello\r\n";
+
+static struct smtp_verdict verdict(int code, const char *enhanced, const char *text)
+{
+    struct smtp_verdict v;
+    smtp_verdict_set(&v, code, enhanced, "%s", text);
+    return v;
+}
+
+static struct dsn about(const struct dsn_recipient *r, size_t n)
+{
+    return (struct dsn){.kind = DSN_FAILED,
+                        .hostname = "mail.example.com",
+                        .from_domain = "example.com",
+                        .to = "ann@example.com",
+                        .queue_id = "3F9K2M7QRT",
+                        .envid = "",
+                        .message_id = "<1@example.com>",
+                        .created_ms = INT64_C(1795000000000),
+                        .now_ms = INT64_C(1795000000000) + 7200000,
+                        .expires_ms = INT64_C(1795432000000),
+                        .recipients = r,
+                        .n_recipients = n,
+                        .header = SLICE(header)};
+}
+
+static bool has(struct slice text, const char *what)
+{
+    return slice_find_slice(text, slice_of(what)) < text.n;
+}
+
+#define ck_has(text, what) ck_assert_msg(has(text, what), "\"%s\" is missing in:\n%.*s", what, SLICE_ARG(text))
+#define ck_has_not(text, what) ck_assert_msg(!has(text, what), "\"%s\" stands in:\n%.*s", what, SLICE_ARG(text))
+
+struct parsed {
+    struct slice head, human, machine, original, behind;
+};
+
+/* Cuts the message at its boundary, which it takes from the header. */
+static struct parsed parse(struct slice text)
+{
+    struct parsed p = {0};
+    struct slice rest, boundary;
+    char line[80];
+    size_t end = slice_find_slice(text, SLICE("\r\n\r\n"));
+    ck_assert(end < text.n);
+    p.head = slice_sub(text, 0, end + 2);
+    rest = slice_skip(p.head, slice_find_slice(p.head, SLICE("boundary=\"")) + 10);
+    slice_cut(rest, '"', &boundary);
+    ck_assert_uint_gt(boundary.n, 20);
+    snprintf(line, sizeof(line), "\r\n--%.*s", SLICE_ARG(boundary));
+    rest = slice_skip(text, end + 2);
+    struct slice *parts[] = {NULL, &p.human, &p.machine, &p.original, NULL};
+    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
+        size_t n = slice_find_slice(rest, slice_of(line));
+        if (parts[i] != NULL && n < rest.n)
+            *parts[i] = slice_sub(rest, 2, n > 2 ? n - 2 : 0);
+        p.behind = rest;
+        rest = slice_skip(rest, n + strlen(line));
+    }
+    ck_has(text, "--\r\n");
+    return p;
+}
+
+static void check_wire(struct slice text)
+{
+    struct slice line;
+    ck_assert_msg(slice_is_ascii(text), "not seven-bit");
+    ck_assert(text.n > 2 && memcmp(text.p + text.n - 2, "\r\n", 2) == 0);
+    while (text.n > 0) {
+        text = slice_cut(text, '\n', &line);
+        ck_assert_msg(line.n > 0 && line.p[line.n - 1] == '\r', "a bare LF");
+        ck_assert_uint_le(line.n, MESSAGE_LINE_MAX);
+        ck_assert_msg(slice_find(slice_sub(line, 0, line.n - 1), '\r') == line.n - 1, "a bare CR");
+    }
+}
+
+static struct strbuf build(const struct dsn *d)
+{
+    struct strbuf out = STRBUF_INIT;
+    ck_assert_int_eq(dsn_build(d, &out), 0);
+    check_wire(strbuf_slice(&out));
+    return out;
+}
+
+START_TEST(test_failed)
+{
+    struct smtp_verdict v = verdict(550, "5.1.1", "no such user");
+    struct dsn_recipient r = {.address = "bob@example.net", .orcpt = "rfc822;bob+2Bx@example.net", .v = &v, .mx = "mx.example.net"};
+    struct dsn d = about(&r, 1);
+    d.envid = "env+2B1";
+    struct strbuf out = build(&d);
+    struct parsed p = parse(strbuf_slice(&out));
+    ck_has(p.head, "From: Mail Delivery System <mailer-daemon@example.com>\r\n");
+    ck_has(p.head, "\r\nTo: <ann@example.com>\r\n");
+    ck_has(p.head, "\r\nAuto-Submitted: auto-replied\r\n");
+    ck_has(p.head, "\r\nMIME-Version: 1.0\r\n");
+    ck_has(p.head, "\r\nReferences: <1@example.com>\r\n");
+    ck_has(p.head, "\r\nMessage-ID: <");
+    ck_has(p.head, "\r\nDate: ");
+    ck_has(p.head, "Content-Type: multipart/report; report-type=delivery-status;");
+    ck_has(p.human, "<bob@example.net>");
+    ck_has(p.human, "mx.example.net");
+    ck_has(p.human, "550 5.1.1 no such user");
+    ck_has(p.machine, "Content-Type: message/delivery-status\r\n\r\nOriginal-Envelope-Id: env+1\r\nReporting-MTA: dns; mail.example.com\r\n");
+    ck_has(p.machine, "\r\n\r\nOriginal-Recipient: rfc822;bob+x@example.net\r\nFinal-Recipient: rfc822; bob@example.net\r\n"
+                      "Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.example.net\r\n"
+                      "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\nLast-Attempt-Date: ");
+    ck_assert_slice_eq(p.original, "Content-Type: text/rfc822-headers\r\n\r\nFrom: Ann <ann@example.com>\r\nSubject: hello\r\n");
+    strbuf_free(&out);
+}
+END_TEST
+
+START_TEST(test_expired_and_own_words)
+{
+    struct smtp_verdict v = verdict(451, "4.4.1", "mx [8.8.8.8]: connection refused"), bare = verdict(554, "", "no");
+    struct dsn_recipient r[] = {{.address = "b@x", .orcpt = "", .v = &v, .own_words = true, .expired = true},
+                                {.address = "c@x", .orcpt = "", .v = &bare, .mx = "mx"}};
+    struct dsn d = about(r, 2);
+    struct strbuf out = build(&d);
+    struct parsed p = parse(strbuf_slice(&out));
+    ck_has(p.machine, "Final-Recipient: rfc822; b@x\r\nAction: failed\r\nStatus: 4.4.7\r\nDiagnostic-Code: x-sendas; 451 4.4.1 mx");
+    ck_has(p.machine, "Final-Recipient: rfc822; c@x\r\nAction: failed\r\nStatus: 5.0.0\r\nRemote-MTA: dns; mx\r\nDiagnostic-Code: smtp; 554 no\r\n");
+    ck_has(p.human, "tried for 2 hours");
+    strbuf_free(&out);
+}
+END_TEST
+
+START_TEST(test_delayed)
+{
+    struct smtp_verdict v = verdict(450, "4.2.1", "busy");
+    struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v, .mx = "mx"};
+    struct dsn d = about(&r, 1);
+    d.kind = DSN_DELAYED;
+    struct strbuf out = build(&d);
+    struct parsed p = parse(strbuf_slice(&out));
+    ck_has(p.machine, "Action: delayed\r\nStatus: 4.2.1\r\n");
+    ck_has(p.machine, "\r\nWill-Retry-Until: ");
+    ck_has(p.head, "Subject: Your message is delayed\r\n");
+    ck_has_not(p.human, "will not be tried");
+    strbuf_free(&out);
+}
+END_TEST
+
+/* What a server or a client wrote cannot become a field, a part or a second line. */
+START_TEST(test_hostile_text)
+{
+    struct smtp_verdict v = verdict(550, "5.7.1", "");
+    memset(v.text, 'x', sizeof(v.text) - 1);
+    v.text[sizeof(v.text) - 1] = '\0';
+    memcpy(v.text, "a\r\nAction: delivered\r\n\r\n\xff\xfe ", 26);
+    struct dsn_recipient r = {.address = "b\r\nAction: delivered@x", .orcpt = "rfc822;b+0D+0AAction: x", .v = &v, .mx = "mx\r\nX: y"};
+    struct dsn d = about(&r, 1);
+    d.envid = "a+0D+0AB";
+    d.message_id = "<a\r\nBcc: eve@example.com>";
+    struct strbuf out = build(&d);
+    struct parsed p = parse(strbuf_slice(&out));
+    ck_has_not(p.machine, "\r\nAction: delivered");
+    ck_has_not(p.machine, "\nX: y");
+    ck_has_not(p.machine, "Original-");
+    ck_has_not(p.head, "References");
+    ck_has_not(p.head, "Bcc");
+    strbuf_free(&out);
+}
+END_TEST
+
+/* RFC 6533 3: seven-bit all the same. */
+START_TEST(test_utf8_address)
+{
+    struct smtp_verdict v = verdict(553, "5.6.7", "no SMTPUTF8");
+    struct dsn_recipient r = {.address = "j\xc3\xb6rg+a@\xe4\xbe\x8b.example", .orcpt = "", .v = &v, .own_words = true};
+    struct dsn d = about(&r, 1);
+    struct strbuf out = build(&d);
+    ck_has(strbuf_slice(&out), "Final-Recipient: utf-8; j\\x{F6}rg\\x{2B}a@\\x{4F8B}.example\r\n");
+    strbuf_free(&out);
+}
+END_TEST
+
+/* A header with 8-bit, or with a line that is too long, is encoded. */
+START_TEST(test_original_encoded)
+{
+    struct smtp_verdict v = verdict(550, "5.1.1", "no");
+    struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v};
+    struct dsn d = about(&r, 1);
+    d.header = SLICE("Subject: gr\xc3\xbc\xc3\x9f = x \r\nX: y\r\n");
+    struct strbuf out = build(&d);
+    struct parsed p = parse(strbuf_slice(&out));
+    ck_assert_slice_eq(p.original, "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+                                   "Subject: gr=C3=BC=C3=9F =3D x=20\r\nX: y\r\n");
+    strbuf_free(&out);
+    struct strbuf longer = STRBUF_INIT;
+    strbuf_add_str(&longer, "X: ");
+    for (int i = 0; i < 2000; i++)
+        strbuf_add_char(&longer, 'y');
+    strbuf_add_str(&longer, "\r\n");
+    d.header = strbuf_slice(&longer);
+    out = build(&d);
+    ck_has(strbuf_slice(&out), "quoted-printable");
+    strbuf_free(&out);
+    strbuf_free(&longer);
+}
+END_TEST
+
+START_TEST(test_without_header)
+{
+    struct smtp_verdict v = verdict(550, "5.1.1", "no");
+    struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v};
+    struct dsn d = about(&r, 1);
+    d.header = SLICE("");
+    struct strbuf out = build(&d);
+    ck_has_not(strbuf_slice(&out), "rfc822-headers");
+    strbuf_free(&out);
+}
+END_TEST
+
+static const struct {
+    const char *content;
+    size_t max;
+    const char *header;
+} header_rows[] = {
+    {"A: b\r\nC: d\r\n\r\nbody", 100, "A: b\r\nC: d\r\n"},
+    {"A: b\r\nC: d\r\n", 100, "A: b\r\nC: d\r\n"},
+    {"A: b\r\nC: d", 100, "A: b\r\n"},
+    {"A: b\r\nC: d\r\n\r\n", 8, "A: b\r\n"},
+    {"A: b\r\n\r\n", 3, ""},
+    {"\r\nbody", 100, ""},
+    {"", 100, ""},
+};
+
+START_TEST(test_header_of)
+{
+    ck_assert_slice_eq(dsn_header_of(slice_of(header_rows[_i].content), header_rows[_i].max), header_rows[_i].header);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *suite = suite_create("delivery dsn");
+    TCase *tc = tcase_create("text");
+    tcase_add_test(tc, test_failed);
+    tcase_add_test(tc, test_expired_and_own_words);
+    tcase_add_test(tc, test_delayed);
+    tcase_add_test(tc, test_hostile_text);
+    tcase_add_test(tc, test_utf8_address);
+    tcase_add_test(tc, test_original_encoded);
+    tcase_add_test(tc, test_without_header);
+    tcase_add_loop_test(tc, test_header_of, 0, ARRAY_LEN(header_rows));
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+TEST_MAIN(make_suite)
