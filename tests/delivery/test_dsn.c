@@ -28,7 +28,7 @@ static struct dsn about(const struct dsn_recipient *r, size_t n)
                         .expires_ms = INT64_C(1795432000000),
                         .recipients = r,
                         .n_recipients = n,
-                        .header = SLICE(header)};
+                        .header = slice_of(header)};
 }
 
 static bool has(struct slice text, const char *what)
