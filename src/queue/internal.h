@@ -123,6 +123,9 @@ int store_drop_partial(struct store *s);
 /* Forgets at most `limit` messages that were finished before `before_ms`. */
 int store_prune(struct store *s, int64_t before_ms, int limit, int *pruned);
 
+/* Gives some room back to the file system when the file holds more than 64 MB of it unused. */
+int store_shrink(struct store *s, bool *more);
+
 /* ---- requests -------------------------------------------------------------------------------------------------------
  */
 

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char list_messages[] =
-    "SELECT row, id, sender, size, created_ms, expires_ms, held FROM message WHERE finished_ms IS NULL ORDER BY row";
-static const char list_recipients[] =
-    "SELECT address, attempts, next_ms, last_reply FROM recipient WHERE row BETWEEN ? AND ? ORDER BY row";
+/* By the recipients: only what waits has some, however long the history is. */
+static const char list_sql[] = "SELECT m.row, m.id, m.sender, m.size, m.created_ms, m.expires_ms, m.held, r.address,"
+                               " r.attempts, r.next_ms, r.last_reply FROM recipient r CROSS JOIN message m"
+                               " ON m.row = r.row >> 16 ORDER BY r.row";
 
 static char *column_copy(sqlite3_stmt *st, int column)
 {
@@ -42,30 +42,16 @@ static int add_recipient(struct queue_listing *m, size_t *cap, sqlite3_stmt *st)
     }
     struct queue_listing_recipient *r = &m->recipients[m->n_recipients++];
     *r = (struct queue_listing_recipient){
-        .address = column_copy(st, 0),
+        .address = column_copy(st, 7),
         .state = strdup(m->held ? "held" : "waiting"),
-        .attempts = (unsigned)sqlite3_column_int(st, 1),
-        .next_attempt_ms = m->held ? 0 : sqlite3_column_int64(st, 2),
-        .last_reply = column_copy(st, 3),
+        .attempts = (unsigned)sqlite3_column_int(st, 8),
+        .next_attempt_ms = m->held ? 0 : sqlite3_column_int64(st, 9),
+        .last_reply = column_copy(st, 10),
     };
     return r->address != NULL && r->state != NULL && r->last_reply != NULL ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-static int read_recipients(struct queue_listing *m, sqlite3_stmt *st, int64_t message_row)
-{
-    size_t cap = 0;
-    int rc;
-
-    sqlite3_bind_int64(st, 1, key_of(message_row, 0));
-    sqlite3_bind_int64(st, 2, key_of(message_row, RECIPIENTS_MAX - 1));
-    while ((rc = sqlite3_step(st)) == SQLITE_ROW)
-        if ((rc = add_recipient(m, &cap, st)) != SQLITE_OK)
-            break;
-    sqlite3_reset(st);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
-}
-
-static int read_message(struct queue_listing *m, sqlite3_stmt *st, sqlite3_stmt *recipients)
+static int begin_message(struct queue_listing *m, sqlite3_stmt *st)
 {
     const char *id = (const char *)sqlite3_column_text(st, 1);
 
@@ -79,27 +65,43 @@ static int read_message(struct queue_listing *m, sqlite3_stmt *st, sqlite3_stmt 
     if (m->sender == NULL || id == NULL)
         return SQLITE_NOMEM;
     snprintf(m->id, sizeof(m->id), "%s", id);
-    return read_recipients(m, recipients, sqlite3_column_int64(st, 0));
+    return SQLITE_OK;
 }
 
-/* SQLITE_OK at the end, SQLITE_ABORT when each() has had enough. */
+/* Hands over a message whose recipients are all there.  SQLITE_ABORT when each() has had enough. */
+static int end_message(struct queue_listing *m, int (*each)(void *ctx, const struct queue_listing *m), void *ctx)
+{
+    int rc = m->sender != NULL && each(ctx, m) != 0 ? SQLITE_ABORT : SQLITE_OK;
+
+    listing_clear(m);
+    return rc;
+}
+
 static int list_all(sqlite3 *db, int (*each)(void *ctx, const struct queue_listing *m), void *ctx)
 {
-    sqlite3_stmt *messages = NULL, *recipients = NULL;
-    int rc = sqlite3_prepare_v2(db, list_messages, -1, &messages, NULL);
+    struct queue_listing m = {0};
+    int64_t last = -1;
+    size_t cap = 0;
+    sqlite3_stmt *st = NULL;
+    int rc = sqlite3_prepare_v2(db, list_sql, -1, &st, NULL);
 
-    if (rc == SQLITE_OK)
-        rc = sqlite3_prepare_v2(db, list_recipients, -1, &recipients, NULL);
-    while (rc == SQLITE_OK && (rc = sqlite3_step(messages)) == SQLITE_ROW) {
-        struct queue_listing m;
-        rc = read_message(&m, messages, recipients);
-        if (rc == SQLITE_OK && each(ctx, &m) != 0)
-            rc = SQLITE_ABORT;
-        listing_clear(&m);
+    while (rc == SQLITE_OK && (rc = sqlite3_step(st)) == SQLITE_ROW) {
+        int64_t row = sqlite3_column_int64(st, 0);
+        rc = SQLITE_OK;
+        if (row != last) {
+            last = row;
+            cap = 0;
+            if ((rc = end_message(&m, each, ctx)) == SQLITE_OK)
+                rc = begin_message(&m, st);
+        }
+        if (rc == SQLITE_OK)
+            rc = add_recipient(&m, &cap, st);
     }
-    sqlite3_finalize(recipients);
-    sqlite3_finalize(messages);
-    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+    if (rc == SQLITE_DONE)
+        rc = end_message(&m, each, ctx);
+    listing_clear(&m);
+    sqlite3_finalize(st);
+    return rc;
 }
 
 int queue_list(const char *path, int (*each)(void *ctx, const struct queue_listing *m), void *ctx, struct err *err)
@@ -110,13 +112,9 @@ int queue_list(const char *path, int (*each)(void *ctx, const struct queue_listi
         return 0;
     if (store_open(&s, path, STORE_READ, err) < 0)
         return -1;
-    /* One view of the whole while the daemon goes on. */
-    int rc = sqlite3_exec(s.db, "BEGIN", NULL, NULL, NULL);
-    if (rc == SQLITE_OK)
-        rc = list_all(s.db, each, ctx);
+    int rc = list_all(s.db, each, ctx); /* one statement: one view of the whole while the daemon goes on */
     if (rc != SQLITE_OK && rc != SQLITE_ABORT)
         err_set(err, "%s: %s", path, rc == SQLITE_NOMEM ? "out of memory" : sqlite3_errmsg(s.db));
-    store_rollback(&s);
     store_close(&s);
     return rc == SQLITE_OK ? 0 : rc == SQLITE_ABORT ? 1 : -1;
 }

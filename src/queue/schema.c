@@ -18,12 +18,12 @@ enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
  * event      the life of a message, for trace; `recipient` is NULL where it concerns all */
 static const char *const migrations[] = {
     "CREATE TABLE message ("
-    " row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT NOT NULL, sender TEXT NOT NULL, submitted TEXT,"
+    " row INTEGER PRIMARY KEY, id TEXT NOT NULL, user TEXT NOT NULL, sender TEXT NOT NULL, submitted TEXT,"
     " bounce_to TEXT NOT NULL, message_id TEXT NOT NULL, envid TEXT NOT NULL, ret INTEGER NOT NULL,"
     " smtputf8 INTEGER NOT NULL, eightbit INTEGER NOT NULL, size INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
     " expires_ms INTEGER NOT NULL, held INTEGER NOT NULL DEFAULT 0, finished_ms INTEGER);"
+    "CREATE UNIQUE INDEX message_open ON message(id) WHERE finished_ms IS NULL;"
     "CREATE INDEX message_finished ON message(finished_ms) WHERE finished_ms IS NOT NULL;"
-    "CREATE INDEX message_message_id ON message(message_id) WHERE message_id <> '';"
     "CREATE TABLE recipient ("
     " row INTEGER PRIMARY KEY, address TEXT NOT NULL, domain TEXT NOT NULL, orcpt TEXT NOT NULL,"
     " notify INTEGER NOT NULL, attempts INTEGER NOT NULL DEFAULT 0, next_ms INTEGER NOT NULL,"
@@ -97,7 +97,8 @@ static int migrate_step(struct store *s, int64_t to)
 }
 
 /* WAL with synchronous=FULL: each commit is one fsync of the log, and survives a power cut.  The log is copied back
- * every 16 MB and cut to 64 MB; foreign keys play no part, as keys are ranges (internal.h). */
+ * every 16 MB and cut to 64 MB.  Pages of 8 KiB take a third of the CPU off a message of 10 KB, compared with 4 KiB;
+ * both first pragmas only act on a file that is new.  Foreign keys play no part, as keys are ranges (internal.h). */
 static int prepare_write(struct store *s, const char *path, struct err *err)
 {
     int64_t version;
@@ -106,6 +107,8 @@ static int prepare_write(struct store *s, const char *path, struct err *err)
 
     if (identify(s, path, &version, err) < 0)
         return -1;
+    if (exec(s, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL") != SQLITE_OK)
+        return fail(s, path, err);
     if (sqlite3_prepare_v2(s->db, "PRAGMA journal_mode = WAL", -1, &st, NULL) == SQLITE_OK &&
         sqlite3_step(st) == SQLITE_ROW && sqlite3_column_text(st, 0) != NULL)
         snprintf(mode, sizeof(mode), "%s", (const char *)sqlite3_column_text(st, 0));
@@ -113,7 +116,7 @@ static int prepare_write(struct store *s, const char *path, struct err *err)
         return fail(s, path, err);
     if (strcmp(mode, "wal") != 0)
         return err_set(err, "%s: this file system cannot hold a write-ahead log", path);
-    if (exec(s, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4096; PRAGMA journal_size_limit = 67108864;"
+    if (exec(s, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2048; PRAGMA journal_size_limit = 67108864;"
                 "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY") != SQLITE_OK)
         return fail(s, path, err);
     while (version < (int64_t)ARRAY_LEN(migrations))

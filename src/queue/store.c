@@ -30,6 +30,8 @@ enum statement {
     SQL_PRUNABLE,
     SQL_DROP_EVENTS,
     SQL_DROP_MESSAGE,
+    SQL_FREE_PAGES,
+    SQL_GIVE_BACK,
     SQL_STATEMENTS
 };
 
@@ -66,6 +68,8 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_PRUNABLE] = "SELECT row FROM message WHERE finished_ms < ? ORDER BY finished_ms LIMIT 1",
     [SQL_DROP_EVENTS] = "DELETE FROM event WHERE message_row = ?",
     [SQL_DROP_MESSAGE] = "DELETE FROM message WHERE row = ?",
+    [SQL_FREE_PAGES] = "PRAGMA freelist_count",
+    [SQL_GIVE_BACK] = "PRAGMA incremental_vacuum(512)",
 };
 
 /* ---- a statement being run: the first error sticks ------------------------------------------------------------- */
@@ -621,4 +625,19 @@ int store_prune(struct store *s, int64_t before_ms, int limit, int *pruned)
             break;
     }
     return rc;
+}
+
+int store_shrink(struct store *s, bool *more)
+{
+    enum { KEEP_PAGES = 8192 };
+    struct run r = use(s, SQL_FREE_PAGES);
+    int64_t pages = 0;
+    bool found;
+    int rc = first_number(&r, &pages, &found);
+
+    *more = pages > KEEP_PAGES;
+    if (rc != SQLITE_OK || !*more)
+        return rc;
+    struct run back = use(s, SQL_GIVE_BACK);
+    return run_all(&back);
 }

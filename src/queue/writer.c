@@ -195,11 +195,13 @@ static void collect(struct writer *w, struct requests *group, bool stopping)
     }
 }
 
-/* Housekeeping, when nothing is under way: leftovers of failed puts go, and history that is old enough. */
+/* Housekeeping, when nothing is under way: leftovers of failed puts go, history that is old enough, and
+ * unused room. */
 static void tidy(struct writer *w)
 {
     int64_t now = clock_mono_ms();
     int pruned = 0;
+    bool more = false;
 
     if (now < w->tidy_at_ms)
         return;
@@ -210,10 +212,12 @@ static void tidy(struct writer *w)
     if (rc == SQLITE_OK)
         rc = store_prune(&w->store, clock_wall_ms() - atomic_load(&w->history_ms), TIDY_BATCH, &pruned);
     if (rc == SQLITE_OK)
+        rc = store_shrink(&w->store, &more);
+    if (rc == SQLITE_OK)
         rc = store_commit(&w->store);
     if (rc == SQLITE_OK) {
         w->orphans = false;
-        w->tidy_at_ms = now + (pruned == TIDY_BATCH ? TIDY_MORE_MS : TIDY_MS);
+        w->tidy_at_ms = now + (more || pruned == TIDY_BATCH ? TIDY_MORE_MS : TIDY_MS);
         return;
     }
     complain(w, rc, store_cause(&w->store, rc), NULL);

@@ -566,6 +566,30 @@ START_TEST(history_is_forgotten_in_its_time)
 }
 END_TEST
 
+START_TEST(unused_room_is_given_back)
+{
+    struct rig r;
+    struct store s;
+    struct err err = {""};
+    bool more = false;
+
+    rig_prepare(&r);
+    ck_assert_msg(store_open(&s, r.path, STORE_WRITE, &err) == 0, "%s", err.text);
+    ck_assert_int_eq(store_shrink(&s, &more), SQLITE_OK);
+    ck_assert(!more);
+    ck_assert_int_eq(
+        sqlite3_exec(s.db, "INSERT INTO chunk VALUES (1, zeroblob(68000000)); DELETE FROM chunk", NULL, NULL, NULL),
+        SQLITE_OK);
+    int64_t before = rig_sql(&r, "PRAGMA freelist_count");
+    ck_assert_int_gt(before, 8192);
+    ck_assert_int_eq(store_shrink(&s, &more), SQLITE_OK);
+    ck_assert(more);
+    ck_assert_int_eq(rig_sql(&r, "PRAGMA freelist_count"), before - 512);
+    store_close(&s);
+    rig_end(&r);
+}
+END_TEST
+
 START_TEST(closing_answers_all_that_waits)
 {
     enum { N = 50 };
@@ -728,6 +752,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, one_that_cannot_be_stored_fails_alone);
     tcase_add_test(tc, without_room_nothing_is_half_queued_and_work_goes_on_later);
     tcase_add_test(tc, history_is_forgotten_in_its_time);
+    tcase_add_test(tc, unused_room_is_given_back);
     tcase_add_test(tc, closing_answers_all_that_waits);
     tcase_add_test(tc, only_the_owner_reads_the_file);
     tcase_add_test(tc, a_newer_schema_is_refused);
