@@ -224,6 +224,8 @@ void client_links_init(struct daemon *d)
 
 void client_links_free(struct daemon *d)
 {
-    while (d->client_links != NULL)
-        link_free(d->client_links);
+    for (struct delivery_link *l = d->client_links, *next; l != NULL; l = next) {
+        next = l->next;
+        link_free(l);
+    }
 }

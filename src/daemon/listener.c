@@ -29,17 +29,22 @@ struct listener {
 
 void address_text(const struct sockaddr_storage *sa, char out[46], uint16_t *port)
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)sa;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)sa;
+    struct sockaddr_in v4 = {0};
+    struct sockaddr_in6 v6 = {0};
 
     out[0] = '\0';
-    *port = ntohs(sa->ss_family == AF_INET6 ? v6->sin6_port : v4->sin_port);
-    if (sa->ss_family == AF_INET)
-        inet_ntop(AF_INET, &v4->sin_addr, out, 46);
-    else if (sa->ss_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr))
-        inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], out, 46);
-    else if (sa->ss_family == AF_INET6)
-        inet_ntop(AF_INET6, &v6->sin6_addr, out, 46);
+    if (sa->ss_family == AF_INET) {
+        memcpy(&v4, sa, sizeof(v4));
+        *port = ntohs(v4.sin_port);
+        inet_ntop(AF_INET, &v4.sin_addr, out, 46);
+        return;
+    }
+    memcpy(&v6, sa, sizeof(v6));
+    *port = ntohs(v6.sin6_port);
+    if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr))
+        inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], out, 46);
+    else
+        inet_ntop(AF_INET6, &v6.sin6_addr, out, 46);
 }
 
 static socklen_t address_length(const struct sockaddr_storage *sa)

@@ -338,8 +338,8 @@ void server_conns_shutdown(struct daemon *d)
 
 void server_conns_free(struct daemon *d)
 {
-    while (d->server_conns != NULL) {
-        struct server_conn *sc = d->server_conns;
+    for (struct server_conn *sc = d->server_conns, *next; sc != NULL; sc = next) {
+        next = sc->next;
         if (sc->password_job != NULL)
             sc->password_job->sc = NULL;
         server_conn_free(sc);

@@ -224,7 +224,7 @@ int dns_open(const struct config *c, struct event_base *base, struct dns **ret, 
 
 int dns_reconfigure(struct dns *d, const struct config *c, struct err *err)
 {
-    struct context *fresh;
+    struct context *fresh = NULL;
 
     if (context_new(d->base, c, &fresh, err) < 0)
         return -1;
@@ -257,8 +257,10 @@ void dns_close(struct dns **pd)
     if (d == NULL)
         return;
     *pd = NULL;
-    while (d->queries != NULL)
-        query_free(d->queries);
+    for (struct dns_query *q = d->queries, *next; q != NULL; q = next) {
+        next = q->next;
+        query_free(q);
+    }
     context_unref(d->context);
     free(d);
 }

@@ -45,15 +45,13 @@ void tls_failure_text(const struct ssl_st *ssl, unsigned long openssl_error, cha
     /* The first error is the cause; what stands behind it only follows from it. */
     while ((next = ERR_get_error()) != 0)
         e = e == 0 ? next : e;
-    if (e == 0)
+    bool closed = e == 0 || (ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+    bool unverified = ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+    if (closed)
         snprintf(out, size, "connection closed");
-    else if (peer_alert(e, out, size))
-        return;
-    else if (ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) == SSL_R_CERTIFICATE_VERIFY_FAILED && ssl != NULL)
+    else if (unverified && ssl != NULL)
         snprintf(out, size, "certificate: %s", X509_verify_cert_error_string(SSL_get_verify_result(ssl)));
-    else if (ERR_GET_LIB(e) == ERR_LIB_SSL && ERR_GET_REASON(e) == SSL_R_UNEXPECTED_EOF_WHILE_READING)
-        snprintf(out, size, "connection closed");
-    else {
+    else if (!peer_alert(e, out, size)) {
         const char *reason = ERR_reason_error_string(e);
         if (reason != NULL)
             snprintf(out, size, "%s", reason);
