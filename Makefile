@@ -3,7 +3,7 @@
 #   make demo       one message, shown whole    make asan     all tests under ASan and UBSan
 #   make deps       install what is missing     make lint     clang-tidy, cppcheck
 #   make install    PREFIX, DESTDIR             make fuzz     libFuzzer on every parser (FUZZ_SECONDS each)
-#   make format     clang-format
+#   make format     clang-format                (V=1 shows the commands)
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
@@ -21,12 +21,16 @@ ifeq ($(filter -j%,$(MAKEFLAGS)),)
 MAKEFLAGS += -j$(JOBS)
 endif
 
+Q := $(if $(V),,@)
+# $(call say,CC,file)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
 	-Wformat=2 -Wno-format-truncation -Werror
 HARDENING := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2 -fPIE
 OPTIMIZE ?= -O2 -g
 SANITIZE ?=
-CFLAGS_ALL = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(if $(SANITIZE),$(SANITIZE) -fno-omit-frame-pointer,$(HARDENING)) \
+CFLAGS_ALL = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(if $(SANITIZE),$(SANITIZE) -fPIE -fno-omit-frame-pointer,$(HARDENING)) \
 	-D_GNU_SOURCE -DSENDAS_VERSION='"$(VERSION)"' -Iinclude -pthread $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(SANITIZE) -pthread $(LDFLAGS)
 LDLIBS := -lunbound -levent_openssl -levent_pthreads -levent -lssl -lcrypto -lcyaml -lyaml -lsqlite3 -lcrypt -lidn2 -lcurl -ljansson
@@ -42,23 +46,28 @@ FUZZ_REPLAYS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 all: $(BUILD)/sendas
 
 $(BUILD)/sendas: $(BUILD)/obj/main.o $(BUILD)/libsendas.a
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LDLIBS)
 
 $(BUILD)/libsendas.a: $(OBJECTS)
+	$(call say,AR,$@)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/obj/%.o: src/%.c
+	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libsendas.a
+	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libsendas.a
+	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libsendas.a -lcheck -lsubunit -lm -lrt $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libsendas.a -lcheck -lsubunit -lm -lrt $(LDLIBS)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
 
@@ -102,8 +111,9 @@ fuzz-build:
 	@$(MAKE) --no-print-directory $(FUZZ_BINARIES) BUILD=build/fuzz CC=$(FUZZ_CC) SANITIZE='$(FUZZ_SANITIZE)' OPTIMIZE='-O1 -g'
 
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libsendas.a
+	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) -Itests $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -Itests $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 # ---- installing ------------------------------------------------------------------------------------------
 
