@@ -95,7 +95,7 @@ def s_nail(lab, port, method, subject, rcpts, text):
 def python(lab, port, method, subject, rcpts, text):
     try:
         with smtp(lab, port, method=method) as session:
-            session.sendmail(ALICE, rcpts, _headed(subject, rcpts, text).encode(), mail_options=["BODY=8BITMIME"])
+            session.sendmail(ALICE, rcpts, _headed(subject, rcpts, text).replace("\n", "\r\n").encode(), mail_options=["BODY=8BITMIME"])
     except (smtplib.SMTPException, OSError) as e:
         return repr(e)
     return None

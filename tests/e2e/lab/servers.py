@@ -156,6 +156,7 @@ tls_privatekey = {key}
 smtputf8_advertise_hosts = *
 message_size_limit = 100M
 smtp_accept_max = 0
+smtp_accept_queue_per_connection = 0
 log_selector = +dkim_verbose
 acl_smtp_rcpt = yes
 acl_smtp_data = yes
@@ -209,7 +210,7 @@ class Recorder:
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server, session, envelope):
-        self.messages.append(Received("aiosmtpd", bytes(envelope.original_content), envelope.mail_from or "", list(envelope.rcpt_tos),
+        self.messages.append(Received("aiosmtpd", bytes(envelope.original_content), (envelope.mail_from or "").replace("<>", ""), list(envelope.rcpt_tos),
                                       session.peer[0], session.host_name or "", session.ssl is not None, list(envelope.mail_options)))
         return "250 2.0.0 OK"
 
