@@ -1,7 +1,7 @@
 /* delivery/address.c - which addresses mail is delivered to: the global unicast ones (RFC 6890 and its registries).
  *
- * A domain's owner writes what he likes into DNS; an MX must not lead us to ourselves, into the house, or to a cloud's metadata
- * service.  The ranges for documentation are left alone: nothing answers there but a laboratory. */
+ * A domain's owner writes what he likes into DNS; an MX must not lead us to ourselves, into the house, or to a cloud's
+ * metadata service.  The ranges for documentation are left alone: nothing answers there but a laboratory. */
 #include "sendas/delivery.h"
 
 #include <arpa/inet.h>
@@ -13,18 +13,18 @@ struct range {
 };
 
 static const struct range special4[] = {
-    {{0}, 8},             /* this network */
-    {{10}, 8},            /* private (RFC 1918) */
-    {{100, 64}, 10},      /* shared by carriers (RFC 6598) */
-    {{127}, 8},           /* loopback */
-    {{169, 254}, 16},     /* link-local */
-    {{172, 16}, 12},      /* private */
-    {{192, 0, 0}, 24},    /* protocol assignments */
-    {{192, 88, 99}, 24},  /* 6to4 relays, gone (RFC 7526) */
-    {{192, 168}, 16},     /* private */
-    {{198, 18}, 15},      /* benchmarks */
-    {{224}, 4},           /* multicast */
-    {{240}, 4},           /* reserved, broadcast */
+    {{0}, 8},            /* this network */
+    {{10}, 8},           /* private (RFC 1918) */
+    {{100, 64}, 10},     /* shared by carriers (RFC 6598) */
+    {{127}, 8},          /* loopback */
+    {{169, 254}, 16},    /* link-local */
+    {{172, 16}, 12},     /* private */
+    {{192, 0, 0}, 24},   /* protocol assignments */
+    {{192, 88, 99}, 24}, /* 6to4 relays, gone (RFC 7526) */
+    {{192, 168}, 16},    /* private */
+    {{198, 18}, 15},     /* benchmarks */
+    {{224}, 4},          /* multicast */
+    {{240}, 4},          /* reserved, broadcast */
 };
 
 /* Of 2000::/3, which is all that is assigned for global unicast. */
@@ -38,9 +38,9 @@ static const struct {
     struct range range;
     unsigned char at;
 } embeds4[] = {
-    {{{[10] = 0xff, [11] = 0xff}, 96}, 12},          /* ::ffff:0:0/96, IPv4-mapped */
-    {{{0, 0x64, 0xff, 0x9b}, 96}, 12},               /* 64:ff9b::/96, NAT64 (RFC 6052) */
-    {{{0x20, 0x02}, 16}, 2},                         /* 2002::/16, 6to4 (RFC 3056) */
+    {{{[10] = 0xff, [11] = 0xff}, 96}, 12}, /* ::ffff:0:0/96, IPv4-mapped */
+    {{{0, 0x64, 0xff, 0x9b}, 96}, 12},      /* 64:ff9b::/96, NAT64 (RFC 6052) */
+    {{{0x20, 0x02}, 16}, 2},                /* 2002::/16, 6to4 (RFC 3056) */
 };
 
 static bool in_range(const unsigned char *address, const struct range *r)

@@ -21,7 +21,8 @@ void channel_poke(struct channel *ch)
     delivery_poke(ch->d);
 }
 
-/* ---- what the session says ------------------------------------------------------------------------------------------------ */
+/* ---- what the session says
+ * ------------------------------------------------------------------------------------------------ */
 
 static void on_send(void *ctx, struct slice bytes)
 {
@@ -121,7 +122,8 @@ static const struct delivery_session_ops session_ops = {
     .finished = on_finished,
 };
 
-/* ---- life cycle --------------------------------------------------------------------------------------------------------------- */
+/* ---- life cycle
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* The first line of the file. */
 static int read_password(const char *path, struct strbuf *out, struct err *err)

@@ -1,7 +1,7 @@
 /* delivery/destination.c - one place that mail goes to: who waits for it, the way there, and the connections to it.
  *
- * New connections go to one target.  Until a session was ready there only one is tried; when it does not do, the route gives the
- * next.  When the route is at its end and nothing is connected, all that wait get its verdict. */
+ * New connections go to one target.  Until a session was ready there only one is tried; when it does not do, the route
+ * gives the next.  When the route is at its end and nothing is connected, all that wait get its verdict. */
 #include "internal.h"
 
 #include <event2/util.h>
@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what a route needs ------------------------------------------------------------------------------------------------- */
+/* ---- what a route needs
+ * ------------------------------------------------------------------------------------------------- */
 
 static void *resolve(void *ctx, const char *name, enum dns_type type, void (*done)(void *, const struct dns_answer *),
                      void *done_ctx)
@@ -54,11 +55,13 @@ static struct route *make_route(struct destination *dest)
     return route_new(&env, dest->domain, on_wake, dest);
 }
 
-/* ---- the list of them ------------------------------------------------------------------------------------------------------ */
+/* ---- the list of them
+ * ------------------------------------------------------------------------------------------------------ */
 
 static struct destination **bucket_of(struct delivery *d, const char *key)
 {
-    uint32_t hash = 2166136261U; /* FNV-1a: domains to buckets; a flood of chosen names costs a list walk each, no more */
+    uint32_t hash =
+        2166136261U; /* FNV-1a: domains to buckets; a flood of chosen names costs a list walk each, no more */
     for (const char *p = key; *p != '\0'; p++)
         hash = (hash ^ (unsigned char)*p) * 16777619U;
     return &d->buckets[hash % DESTINATION_BUCKETS];
@@ -132,12 +135,14 @@ void destination_poke(struct destination *dest)
     delivery_poke(dest->d);
 }
 
-/* ---- who waits --------------------------------------------------------------------------------------------------------------- */
+/* ---- who waits
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void poke_idle(struct destination *dest)
 {
     struct channel *ch;
-    TAILQ_FOREACH(ch, &dest->channels, mine) {
+    TAILQ_FOREACH(ch, &dest->channels, mine)
+    {
         if (ch->job == NULL && ch->was_ready)
             channel_poke(ch);
     }
@@ -170,7 +175,8 @@ struct job *destination_take(struct destination *dest)
     return job;
 }
 
-/* ---- the way there ------------------------------------------------------------------------------------------------------------ */
+/* ---- the way there
+ * ------------------------------------------------------------------------------------------------------------ */
 
 void destination_target_failed(struct destination *dest, unsigned number, const struct smtp_verdict *v)
 {
@@ -249,7 +255,8 @@ static size_t coming(const struct destination *dest)
 {
     size_t n = dest->n_starting;
     struct channel *ch;
-    TAILQ_FOREACH(ch, &dest->channels, mine) {
+    TAILQ_FOREACH(ch, &dest->channels, mine)
+    {
         if (is_idle(ch))
             n++;
     }
@@ -266,7 +273,8 @@ static bool wants_channel(const struct destination *dest)
 static void free_idle_channel(struct delivery *d)
 {
     struct channel *ch;
-    TAILQ_FOREACH(ch, &d->channels, all) {
+    TAILQ_FOREACH(ch, &d->channels, all)
+    {
         if (is_idle(ch) && ch->dest->n_waiting == 0) {
             delivery_session_quit(ch->session, clock_mono_ms());
             return;

@@ -1,4 +1,5 @@
-/* delivery/dsn.c - multipart/report in three parts: for a person, for a machine, and the header of the message in question. */
+/* delivery/dsn.c - multipart/report in three parts: for a person, for a machine, and the header of the message in
+ * question. */
 #include "dsn.h"
 
 #include "sendas/message.h"
@@ -78,7 +79,8 @@ static void add_date_field(struct strbuf *out, const char *name, int64_t when_ms
     strbuf_addf(out, "%s: %s\r\n", name, date);
 }
 
-/* ---- the header of the DSN ----------------------------------------------------------------------------------------- */
+/* ---- the header of the DSN -----------------------------------------------------------------------------------------
+ */
 
 /* A message identifier that may stand in References: "<", no blank, no control, ">". */
 static bool good_message_id(const char *id)
@@ -107,11 +109,13 @@ static int add_header(const struct dsn *d, const char *boundary, struct strbuf *
         strbuf_addf(out, "References: %s\r\n", d->message_id);
     strbuf_add_str(out, "Auto-Submitted: auto-replied\r\n"); /* RFC 3834 5.2 */
     strbuf_add_str(out, "MIME-Version: 1.0\r\n");
-    strbuf_addf(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"%s\"\r\n\r\n", boundary);
+    strbuf_addf(out, "Content-Type: multipart/report; report-type=delivery-status;\r\n boundary=\"%s\"\r\n\r\n",
+                boundary);
     return 0;
 }
 
-/* ---- for a person ------------------------------------------------------------------------------------------------------ */
+/* ---- for a person
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void add_explanation(const struct dsn *d, const struct dsn_recipient *r, struct strbuf *out)
 {
@@ -151,13 +155,15 @@ static void add_human_part(const struct dsn *d, struct strbuf *out)
     strbuf_addf(out, "\r\nThe message was known here as %s. Its header is attached.\r\n", d->queue_id);
 }
 
-/* ---- for a machine (RFC 3464 2) --------------------------------------------------------------------------------------- */
+/* ---- for a machine (RFC 3464 2)
+ * --------------------------------------------------------------------------------------- */
 
 /* xtext in its plain form; left out when it is none, or not seven-bit. */
 static void add_xtext_field(struct strbuf *out, const char *name, const char *xtext)
 {
     struct arena mem = ARENA_INIT(8192);
-    struct slice plain = xtext == NULL || xtext[0] == '\0' ? (struct slice){0} : smtp_xtext_decode(&mem, slice_of(xtext));
+    struct slice plain =
+        xtext == NULL || xtext[0] == '\0' ? (struct slice){0} : smtp_xtext_decode(&mem, slice_of(xtext));
     if (plain.n > 0 && plain.n <= 500 && slice_is_ascii(plain))
         strbuf_addf(out, "%s: %.*s\r\n", name, SLICE_ARG(plain));
     arena_free(&mem);
@@ -177,7 +183,8 @@ static void add_recipient_fields(const struct dsn *d, const struct dsn_recipient
 {
     strbuf_add_str(out, "\r\n");
     add_xtext_field(out, "Original-Recipient", r->orcpt);
-    strbuf_add_str(out, slice_is_ascii(slice_of(r->address)) ? "Final-Recipient: rfc822; " : "Final-Recipient: utf-8; ");
+    strbuf_add_str(out,
+                   slice_is_ascii(slice_of(r->address)) ? "Final-Recipient: rfc822; " : "Final-Recipient: utf-8; ");
     add_address(out, r->address);
     strbuf_addf(out, "\r\nAction: %s\r\n", d->kind == DSN_FAILED ? "failed" : "delayed");
     add_status(r, out);
@@ -205,7 +212,8 @@ static void add_machine_part(const struct dsn *d, struct strbuf *out)
         add_recipient_fields(d, &d->recipients[i], out);
 }
 
-/* ---- the header of the message (RFC 6522 4) ----------------------------------------------------------------------------- */
+/* ---- the header of the message (RFC 6522 4)
+ * ----------------------------------------------------------------------------- */
 
 struct slice dsn_header_of(struct slice content, size_t max)
 {
@@ -270,7 +278,8 @@ static void add_original_part(const struct dsn *d, struct strbuf *out)
     }
 }
 
-/* ---- all together --------------------------------------------------------------------------------------------------------- */
+/* ---- all together
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Random, and nowhere in what stands between: the header is the only text that we did not write ourselves. */
 static int make_boundary(const struct dsn *d, char out[BOUNDARY_RANDOM + 3])

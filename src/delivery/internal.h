@@ -6,8 +6,8 @@
  *   job.c          one item: loading, the batches of recipients, the content
  *   outcome.c      what became of each recipient: store, log, DSN
  *
- * Sessions, the resolver and the queue call back at any time.  A callback records what happened and pokes; connections are opened,
- * filled and freed in the tick alone, which the loop runs when nobody else is on the stack. */
+ * Sessions, the resolver and the queue call back at any time.  A callback records what happened and pokes; connections
+ * are opened, filled and freed in the tick alone, which the loop runs when nobody else is on the stack. */
 #ifndef SENDAS_DELIVERY_INTERNAL_H
 #define SENDAS_DELIVERY_INTERNAL_H
 
@@ -32,9 +32,9 @@ struct delivery {
     struct delivery_deps deps;
     struct intake_settings *settings;
     struct event *tick;
-    struct job_list jobs;               /* all */
+    struct job_list jobs;                 /* all */
     struct destination_list destinations; /* all */
-    struct destination_list poked;      /* to be looked at in the next tick, in this order: the rotation */
+    struct destination_list poked;        /* to be looked at in the next tick, in this order: the rotation */
     struct destination *buckets[DESTINATION_BUCKETS];
     struct channel_list channels;       /* all */
     struct channel_list poked_channels; /* to be looked at in the next tick */
@@ -46,7 +46,8 @@ struct delivery {
 
 void delivery_poke(struct delivery *d); /* a tick soon */
 
-/* ---- destinations -------------------------------------------------------------------------------------------------------- */
+/* ---- destinations
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct destination {
     struct delivery *d;
@@ -61,10 +62,10 @@ struct destination {
     size_t n_channels, n_starting; /* connections; those of them that were not ready yet */
     size_t most_channels;          /* what the place seems to stand; 0 = not known */
     struct route *route;
-    struct route_target target;    /* where new connections go */
-    unsigned target_number;        /* 0 = none; counts up with each */
-    bool target_proven;            /* a session was ready there */
-    bool target_clear;             /* its TLS handshake failed, opportunistic: in clear now (RFC 7435) */
+    struct route_target target; /* where new connections go */
+    unsigned target_number;     /* 0 = none; counts up with each */
+    bool target_proven;         /* a session was ready there */
+    bool target_clear;          /* its TLS handshake failed, opportunistic: in clear now (RFC 7435) */
     bool poked;
 };
 
@@ -73,13 +74,15 @@ void destination_add(struct destination *dest, struct job *job, bool front);
 struct job *destination_take(struct destination *dest); /* NULL when none waits */
 void destination_remove(struct destination *dest, struct job *job);
 void destination_poke(struct destination *dest);
-/* Opens connections as far as it may, or gives up; frees it when nothing is left.  False: the connections of all are used up. */
+/* Opens connections as far as it may, or gives up; frees it when nothing is left.  False: the connections of all are
+ * used up. */
 bool destination_step(struct destination *dest);
 /* A connection to target `number` did not do. */
 void destination_target_failed(struct destination *dest, unsigned number, const struct smtp_verdict *v);
 void destination_free(struct destination **pdest);
 
-/* ---- channels: a link and its session ------------------------------------------------------------------------------------- */
+/* ---- channels: a link and its session
+ * ------------------------------------------------------------------------------------- */
 
 struct channel {
     struct delivery *d;
@@ -103,17 +106,18 @@ void channel_poke(struct channel *ch);
 const char *channel_tls(const struct channel *ch); /* "TLSv1.3", "none" */
 void channel_free(struct channel **pch);
 
-/* ---- jobs: an item on its way --------------------------------------------------------------------------------------------- */
+/* ---- jobs: an item on its way
+ * --------------------------------------------------------------------------------------------- */
 
 enum job_stage { JOB_WAITING = 0, JOB_SENDING, JOB_SETTLING };
 
 enum fate {
-    FATE_OPEN = 0,   /* no verdict: stays in the queue, untouched */
+    FATE_OPEN = 0, /* no verdict: stays in the queue, untouched */
     FATE_DELIVERED,
     FATE_DEFERRED,
-    FATE_UNTOLD,     /* failed, and nobody is to be told */
-    FATE_TO_REPORT,  /* failed, the DSN is to be made */
-    FATE_REPORTED    /* failed, the DSN is in the queue */
+    FATE_UNTOLD,    /* failed, and nobody is to be told */
+    FATE_TO_REPORT, /* failed, the DSN is to be made */
+    FATE_REPORTED   /* failed, the DSN is in the queue */
 };
 
 struct job_recipient {
@@ -134,7 +138,7 @@ struct job {
     struct arena mem;
     enum job_stage stage;
     bool loading, loaded;
-    int64_t wall_less_mono_ms; /* when it came: a wall clock that is set later expires nothing */
+    int64_t wall_less_mono_ms;   /* when it came: a wall clock that is set later expires nothing */
     struct smtp_verdict failure; /* .code != 0: for all that are open */
 
     struct job_recipient *recipients; /* of item->recipients, once loaded */
@@ -143,10 +147,10 @@ struct job {
     struct delivery_message message;
     const char *mx;
     char via[DOMAIN_MAX + 96]; /* for trace: mx, address, TLS */
-    bool retrying, retried; /* once more at once, after a reused connection had gone stale */
+    bool retrying, retried;    /* once more at once, after a reused connection had gone stale */
     bool content_begun;
-    unsigned chunk;         /* the next to read */
-    uint64_t octets;        /* read so far */
+    unsigned chunk;  /* the next to read */
+    uint64_t octets; /* read so far */
     bool reading, stale, want_content;
 
     struct slice header; /* for the DSN */

@@ -1,7 +1,7 @@
 /* delivery/job.c - one item on its way: it is loaded, its recipients go out in batches, its content chunk by chunk.
  *
- * A chunk that arrives for a transaction that is over is `stale`.  Only one thing cannot be called back, a DSN on its way into the
- * queue: the job lives until that is known. */
+ * A chunk that arrives for a transaction that is over is `stale`.  Only one thing cannot be called back, a DSN on its
+ * way into the queue: the job lives until that is known. */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -41,7 +41,8 @@ int64_t job_wall_ms(const struct job *job)
     return clock_mono_ms() + job->wall_less_mono_ms;
 }
 
-/* ---- leaving the channel --------------------------------------------------------------------------------------------------- */
+/* ---- leaving the channel
+ * --------------------------------------------------------------------------------------------------- */
 
 static void leave_channel(struct job *job)
 {
@@ -89,7 +90,9 @@ void job_fail(struct job *job, const struct smtp_verdict *v)
     outcome_settle(job);
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------------------------- */
+/* ---- batches
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 /* The next recipients that have no verdict yet, no more than the server takes in one transaction (RFC 9422 4). */
 static size_t fill_batch(struct job *job, const struct smtp_extensions *ext)
@@ -128,8 +131,8 @@ static void start_batch(struct job *job)
     delivery_session_send(ch->session, &job->message, clock_mono_ms());
 }
 
-/* A connection that had served before may have been closed by the server meanwhile.  That says nothing about this message: it goes
- * once more at once, over another. */
+/* A connection that had served before may have been closed by the server meanwhile.  That says nothing about this
+ * message: it goes once more at once, over another. */
 static bool connection_was_stale(const struct job *job, const struct smtp_verdict *v)
 {
     return job->channel->messages > 0 && delivery_session_own_words(job->channel->session) && smtp_is_temporary(v) &&
@@ -153,8 +156,8 @@ void job_result(struct job *job, size_t index, const struct smtp_verdict *v)
     }
 }
 
-/* RFC 5321 4.5.3.1.10: 452 at RCPT means "no more in this transaction".  As long as each one gets some through, the others follow
- * at once. */
+/* RFC 5321 4.5.3.1.10: 452 at RCPT means "no more in this transaction".  As long as each one gets some through, the
+ * others follow at once. */
 static void reopen_too_many(struct job *job)
 {
     size_t others = 0;
@@ -178,7 +181,9 @@ void job_transaction_done(struct job *job)
         outcome_settle(job);
 }
 
-/* ---- loading --------------------------------------------------------------------------------------------------------------------- */
+/* ---- loading
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool make_room(struct job *job)
 {
@@ -232,7 +237,9 @@ void job_start(struct job *job, struct channel *ch)
         job_load(job);
 }
 
-/* ---- content ----------------------------------------------------------------------------------------------------------------------- */
+/* ---- content
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
 
 static void read_chunk(struct job *job);
 
@@ -245,7 +252,8 @@ static void on_stale_chunk(struct job *job)
     }
 }
 
-/* The store says how long the content is; where it ends sooner it is damaged, and half a message must not get its dot. */
+/* The store says how long the content is; where it ends sooner it is damaged, and half a message must not get its dot.
+ */
 static void on_chunk(void *ctx, struct slice bytes)
 {
     struct job *job = ctx;

@@ -21,7 +21,8 @@ static void step_channels(struct delivery *d)
     }
 }
 
-/* One after the other, each as far as it may.  Those that found all connections in use stay in front, in their order. */
+/* One after the other, each as far as it may.  Those that found all connections in use stay in front, in their order.
+ */
 static void step_destinations(struct delivery *d)
 {
     struct destination *dest;
@@ -107,12 +108,14 @@ void delivery_stop(struct delivery *d, void (*done)(void *ctx), void *ctx)
     d->stopping = true;
     d->stopped = done;
     d->stopped_ctx = ctx;
-    TAILQ_FOREACH(dest, &d->destinations, all) {
+    TAILQ_FOREACH(dest, &d->destinations, all)
+    {
         while ((job = destination_take(dest)) != NULL)
             job_keep(job);
         destination_poke(dest);
     }
-    TAILQ_FOREACH(ch, &d->channels, all) {
+    TAILQ_FOREACH(ch, &d->channels, all)
+    {
         channel_poke(ch);
     }
     delivery_poke(d);

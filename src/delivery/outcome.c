@@ -2,7 +2,8 @@
  *
  *   verdicts -> judge -> [header of the message] -> [DSN about failures] -> [DSN about delays] -> queue_finish
  *
- * A failed recipient leaves the queue in the very commit that brings in the DSN about it; while that cannot be made, it stays. */
+ * A failed recipient leaves the queue in the very commit that brings in the DSN about it; while that cannot be made, it
+ * stays. */
 #include "internal.h"
 
 #include "dsn.h"
@@ -16,7 +17,8 @@ enum outcome_step { STEP_JUDGE = 0, STEP_HEADER, STEP_FAILURES, STEP_DELAYS, STE
 
 static void next_step(struct job *job);
 
-/* ---- log: each event has its one writer ------------------------------------------------------------------------------------ */
+/* ---- log: each event has its one writer
+ * ------------------------------------------------------------------------------------ */
 
 static const char *reply_text(const struct smtp_verdict *v, char out[REPLY_MAX])
 {
@@ -64,7 +66,8 @@ static void log_dsn_failed(const struct job *job)
     log_event(LOG_LEVEL_ERROR, "dsn_failed", LOG_STR("queue", job->item->id));
 }
 
-/* ---- judging ------------------------------------------------------------------------------------------------------------------ */
+/* ---- judging
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 /* RFC 3461 5.2: may the sender be told of this?  A message without a return address is never bounced. */
 static bool may_tell(const struct job *job, size_t index, unsigned what)
@@ -106,7 +109,9 @@ static size_t count(const struct job *job, enum dsn_kind kind)
     return n;
 }
 
-/* ---- the DSN -------------------------------------------------------------------------------------------------------------------- */
+/* ---- the DSN
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static void on_header(void *ctx, struct slice bytes)
 {
@@ -223,7 +228,8 @@ static void submit_dsn(struct job *job, enum dsn_kind kind)
                    on_delay_dsn, job);
 }
 
-/* ---- back to the queue ----------------------------------------------------------------------------------------------------------- */
+/* ---- back to the queue
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static enum queue_outcome queue_outcome_of(enum fate fate)
 {
@@ -319,7 +325,9 @@ void outcome_finish(struct job *job)
     job_free(&job);
 }
 
-/* ---- step by step ------------------------------------------------------------------------------------------------------------------- */
+/* ---- step by step
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void judge_all(struct job *job)
 {

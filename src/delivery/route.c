@@ -84,8 +84,8 @@ static bool is_ours(const struct route *r, const char *name)
     return slice_eq_icase(slice_of(name), slice_of(r->env.config->hostname));
 }
 
-/* A random order, then a stable one by preference: equal ones are shuffled (RFC 5321 5.1).  It happens before the list is cut,
- * so that of many equal ones any may be among those that stay. */
+/* A random order, then a stable one by preference: equal ones are shuffled (RFC 5321 5.1).  It happens before the list
+ * is cut, so that of many equal ones any may be among those that stay. */
 static void order(struct route *r, const struct dns_record **v, size_t n)
 {
     for (size_t i = n; i > 1; i--) {
@@ -145,7 +145,8 @@ static void on_mx(void *ctx, const struct dns_answer *a)
     r->wake(r->wake_ctx);
 }
 
-static void ask(struct route *r, struct query *q, const char *name, enum dns_type type, void (*done)(void *, const struct dns_answer *))
+static void ask(struct route *r, struct query *q, const char *name, enum dns_type type,
+                void (*done)(void *, const struct dns_answer *))
 {
     q->route = r;
     q->handle = r->env.resolve(r->env.ctx, name, type, done, q);
@@ -325,7 +326,8 @@ enum route_status route_next(struct route *r, struct route_target *ret)
     }
 }
 
-/* ---- life cycle --------------------------------------------------------------------------------------------------- */
+/* ---- life cycle ---------------------------------------------------------------------------------------------------
+ */
 
 const struct config_route *route_override(const struct config *c, const char *domain)
 {

@@ -1,7 +1,7 @@
 /* delivery/route.h - from a domain to the addresses to try, one after the other (RFC 5321 5.1, RFC 7505).
  *
- * A route is pulled: route_next gives the next address, or says that it waits for DNS (then `wake` runs later, and it is
- * asked again), or that there is none left and why.  MX names are resolved when their turn comes. */
+ * A route is pulled: route_next gives the next address, or says that it waits for DNS (then `wake` runs later, and it
+ * is asked again), or that there is none left and why.  MX names are resolved when their turn comes. */
 #ifndef SENDAS_DELIVERY_ROUTE_H
 #define SENDAS_DELIVERY_ROUTE_H
 
@@ -14,8 +14,8 @@ enum { ROUTE_HOSTS_MAX = 10, ROUTE_ADDRESSES_MAX = 10, ROUTE_ADDRESS_SIZE = 46 }
 /* What a route needs from outside. */
 struct route_env {
     const struct config *config; /* outlives the route */
-    void *(*resolve)(void *ctx, const char *name, enum dns_type type, void (*done)(void *ctx, const struct dns_answer *a),
-                     void *done_ctx);
+    void *(*resolve)(void *ctx, const char *name, enum dns_type type,
+                     void (*done)(void *ctx, const struct dns_answer *a), void *done_ctx);
     void (*cancel)(void *ctx, void *query);
     bool (*is_own_address)(void *ctx, const char *address);
     unsigned (*random_below)(void *ctx, unsigned n); /* n > 0 */
@@ -23,8 +23,8 @@ struct route_env {
 };
 
 struct route_target {
-    char host[DOMAIN_MAX + 3];          /* the MX, the domain itself, or the route's host */
-    char address[ROUTE_ADDRESS_SIZE];   /* numeric */
+    char host[DOMAIN_MAX + 3];        /* the MX, the domain itself, or the route's host */
+    char address[ROUTE_ADDRESS_SIZE]; /* numeric */
     uint16_t port;
     const struct config_route *override; /* NULL: by MX */
 };

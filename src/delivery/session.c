@@ -137,7 +137,8 @@ static void on_line(struct delivery_session *s, struct slice line)
         session_give_up(s, "4.5.0", "what the server sent at %s is no SMTP reply", steps[s->state].name);
 }
 
-/* A line ends with LF, with or without a CR before it: servers in use send bare ones, and in a reply nothing hangs on it. */
+/* A line ends with LF, with or without a CR before it: servers in use send bare ones, and in a reply nothing hangs on
+ * it. */
 size_t delivery_session_feed(struct delivery_session *s, struct slice bytes, int64_t now_ms)
 {
     s->now_ms = now_ms;

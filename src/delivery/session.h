@@ -30,13 +30,13 @@ struct delivery_session {
     /* the transaction */
     const struct delivery_message *m;
     unsigned char rcpt[DELIVERY_RECIPIENTS_MAX]; /* enum rcpt_state of each recipient */
-    size_t accepted;     /* recipients that the server took */
-    size_t sent;         /* commands sent: MAIL, RCPT of each, DATA */
-    size_t answered;     /* replies to them */
+    size_t accepted;                             /* recipients that the server took */
+    size_t sent;                                 /* commands sent: MAIL, RCPT of each, DATA */
+    size_t answered;                             /* replies to them */
     bool mail_refused;
-    bool empty;          /* 354 without a recipient: a lone dot went out, its reply means nothing */
-    bool line_start;     /* the next octet of content begins a line */
-    bool after_cr;       /* the last octet of content was a CR */
+    bool empty;      /* 354 without a recipient: a lone dot went out, its reply means nothing */
+    bool line_start; /* the next octet of content begins a line */
+    bool after_cr;   /* the last octet of content was a CR */
 };
 
 /* "TLSv1.3", or "" in clear. */
@@ -48,7 +48,8 @@ bool delivery_session_own_words(const struct delivery_session *s);
 void session_enter(struct delivery_session *s, enum delivery_session_state to);
 /* The present state's timeout begins anew: progress was made. */
 void session_restart_timer(struct delivery_session *s);
-/* The connection is of no more use: open recipients get *v, then `finished`, `failed` and `close` as far as they are due. */
+/* The connection is of no more use: open recipients get *v, then `finished`, `failed` and `close` as far as they are
+ * due. */
 void session_fail(struct delivery_session *s, const struct smtp_verdict *v, bool own_words);
 /* The same in our own words, as a temporary failure. */
 void session_give_up(struct delivery_session *s, const char *enhanced, const char *format, ...) PRINTF_LIKE(3, 4);

@@ -1,7 +1,7 @@
 /* delivery/session_send.c - one transaction: MAIL, RCPT, DATA, the content and the dot.
  *
- * The commands have numbers: 0 is MAIL, 1 to n the recipients, n + 1 DATA.  With PIPELINING (RFC 2920) they go out in one
- * piece, otherwise one by one; `answered` tells which one the next reply belongs to. */
+ * The commands have numbers: 0 is MAIL, 1 to n the recipients, n + 1 DATA.  With PIPELINING (RFC 2920) they go out in
+ * one piece, otherwise one by one; `answered` tells which one the next reply belongs to. */
 #include "session.h"
 
 #include <assert.h>
@@ -240,8 +240,8 @@ void send_body(struct delivery_session *s)
     s->ops->want_content(s->ctx);
 }
 
-/* Is every CR followed by LF and every LF preceded by CR?  What is in the queue was made so; were it not, a look-alike of the
- * end of data could leave this house as two messages (SMTP smuggling). */
+/* Is every CR followed by LF and every LF preceded by CR?  What is in the queue was made so; were it not, a look-alike
+ * of the end of data could leave this house as two messages (SMTP smuggling). */
 static bool only_crlf(struct delivery_session *s, struct slice bytes, bool last)
 {
     bool after_cr = s->after_cr;
@@ -292,7 +292,8 @@ void delivery_session_content(struct delivery_session *s, struct slice bytes, bo
     }
 }
 
-/* A reply before the dot: a refusal counts, a success cannot be one.  The two sides are out of step, so the connection ends. */
+/* A reply before the dot: a refusal counts, a success cannot be one.  The two sides are out of step, so the connection
+ * ends. */
 void send_on_early_reply(struct delivery_session *s, const struct smtp_verdict *v)
 {
     session_refused(s, v);

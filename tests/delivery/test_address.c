@@ -58,8 +58,8 @@ static const struct {
     {"2001:1ff::1", false, true},
     {"2001:200::1", true, true},
     {"2002:808:808::1", true, true},
-    {"2002:a00:1::1", false, true},   /* 6to4 of 10.0.0.1 */
-    {"2002:7f00:1::1", false, true},  /* 6to4 of 127.0.0.1 */
+    {"2002:a00:1::1", false, true},  /* 6to4 of 10.0.0.1 */
+    {"2002:7f00:1::1", false, true}, /* 6to4 of 127.0.0.1 */
     {"1fff:ffff::1", false, true},
     {"2000::1", true, true},
     {"3fff:ffff::1", true, true},

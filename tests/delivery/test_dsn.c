@@ -36,11 +36,11 @@ static bool has(struct slice text, const char *what)
     return slice_find_slice(text, slice_of(what)) < text.n;
 }
 
-#define ck_has(text, what) ck_assert_msg(has(text, what), "\"%s\" is missing in:\n%.*s", what, SLICE_ARG(text))
+#define ck_has(text, what)     ck_assert_msg(has(text, what), "\"%s\" is missing in:\n%.*s", what, SLICE_ARG(text))
 #define ck_has_not(text, what) ck_assert_msg(!has(text, what), "\"%s\" stands in:\n%.*s", what, SLICE_ARG(text))
 
 struct parsed {
-    struct slice head, human, machine, original, behind;
+    struct slice head, human, machine, original;
 };
 
 /* Cuts the message at its boundary, which it takes from the header. */
@@ -62,7 +62,6 @@ static struct parsed parse(struct slice text)
         size_t n = slice_find_slice(rest, slice_of(line));
         if (parts[i] != NULL && n < rest.n)
             *parts[i] = slice_sub(rest, 2, n > 2 ? n - 2 : 0);
-        p.behind = rest;
         rest = slice_skip(rest, n + strlen(line));
     }
     ck_has(text, "--\r\n");
@@ -93,7 +92,8 @@ static struct strbuf build(const struct dsn *d)
 START_TEST(test_failed)
 {
     struct smtp_verdict v = verdict(550, "5.1.1", "no such user");
-    struct dsn_recipient r = {.address = "bob@example.net", .orcpt = "rfc822;bob+2Bx@example.net", .v = &v, .mx = "mx.example.net"};
+    struct dsn_recipient r = {
+        .address = "bob@example.net", .orcpt = "rfc822;bob+2Bx@example.net", .v = &v, .mx = "mx.example.net"};
     struct dsn d = about(&r, 1);
     d.envid = "env+2B1";
     struct strbuf out = build(&d);
@@ -109,11 +109,14 @@ START_TEST(test_failed)
     ck_has(p.human, "<bob@example.net>");
     ck_has(p.human, "mx.example.net");
     ck_has(p.human, "550 5.1.1 no such user");
-    ck_has(p.machine, "Content-Type: message/delivery-status\r\n\r\nOriginal-Envelope-Id: env+1\r\nReporting-MTA: dns; mail.example.com\r\n");
-    ck_has(p.machine, "\r\n\r\nOriginal-Recipient: rfc822;bob+x@example.net\r\nFinal-Recipient: rfc822; bob@example.net\r\n"
-                      "Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.example.net\r\n"
-                      "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\nLast-Attempt-Date: ");
-    ck_assert_slice_eq(p.original, "Content-Type: text/rfc822-headers\r\n\r\nFrom: Ann <ann@example.com>\r\nSubject: hello\r\n");
+    ck_has(p.machine, "Content-Type: message/delivery-status\r\n\r\nOriginal-Envelope-Id: env+1\r\nReporting-MTA: dns; "
+                      "mail.example.com\r\n");
+    ck_has(p.machine,
+           "\r\n\r\nOriginal-Recipient: rfc822;bob+x@example.net\r\nFinal-Recipient: rfc822; bob@example.net\r\n"
+           "Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.example.net\r\n"
+           "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\nLast-Attempt-Date: ");
+    ck_assert_slice_eq(p.original,
+                       "Content-Type: text/rfc822-headers\r\n\r\nFrom: Ann <ann@example.com>\r\nSubject: hello\r\n");
     strbuf_free(&out);
 }
 END_TEST
@@ -126,8 +129,11 @@ START_TEST(test_expired_and_own_words)
     struct dsn d = about(r, 2);
     struct strbuf out = build(&d);
     struct parsed p = parse(strbuf_slice(&out));
-    ck_has(p.machine, "Final-Recipient: rfc822; b@x\r\nAction: failed\r\nStatus: 4.4.7\r\nDiagnostic-Code: x-sendas; 451 4.4.1 mx");
-    ck_has(p.machine, "Final-Recipient: rfc822; c@x\r\nAction: failed\r\nStatus: 5.0.0\r\nRemote-MTA: dns; mx\r\nDiagnostic-Code: smtp; 554 no\r\n");
+    ck_has(
+        p.machine,
+        "Final-Recipient: rfc822; b@x\r\nAction: failed\r\nStatus: 4.4.7\r\nDiagnostic-Code: x-sendas; 451 4.4.1 mx");
+    ck_has(p.machine, "Final-Recipient: rfc822; c@x\r\nAction: failed\r\nStatus: 5.0.0\r\nRemote-MTA: dns; "
+                      "mx\r\nDiagnostic-Code: smtp; 554 no\r\n");
     ck_has(p.human, "tried for 2 hours");
     strbuf_free(&out);
 }
@@ -156,7 +162,8 @@ START_TEST(test_hostile_text)
     memset(v.text, 'x', sizeof(v.text) - 1);
     v.text[sizeof(v.text) - 1] = '\0';
     memcpy(v.text, "a\r\nAction: delivered\r\n\r\n\xff\xfe ", 26);
-    struct dsn_recipient r = {.address = "b\r\nAction: delivered@x", .orcpt = "rfc822;b+0D+0AAction: x", .v = &v, .mx = "mx\r\nX: y"};
+    struct dsn_recipient r = {
+        .address = "b\r\nAction: delivered@x", .orcpt = "rfc822;b+0D+0AAction: x", .v = &v, .mx = "mx\r\nX: y"};
     struct dsn d = about(&r, 1);
     d.envid = "a+0D+0AB";
     d.message_id = "<a\r\nBcc: eve@example.com>";
@@ -192,8 +199,9 @@ START_TEST(test_original_encoded)
     d.header = SLICE("Subject: gr\xc3\xbc\xc3\x9f = x \r\nX: y\r\n");
     struct strbuf out = build(&d);
     struct parsed p = parse(strbuf_slice(&out));
-    ck_assert_slice_eq(p.original, "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
-                                   "Subject: gr=C3=BC=C3=9F =3D x=20\r\nX: y\r\n");
+    ck_assert_slice_eq(p.original,
+                       "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+                       "Subject: gr=C3=BC=C3=9F =3D x=20\r\nX: y\r\n");
     strbuf_free(&out);
     struct strbuf longer = STRBUF_INIT;
     strbuf_add_str(&longer, "X: ");

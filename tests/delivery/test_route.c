@@ -3,8 +3,9 @@
 
 #include "../../src/delivery/route.h"
 
-/* One row: what DNS holds ("name TYPE data; ..."), the settings, the domain; and what comes out: the targets in their order, then '!'
- * and the verdict.  Letters in `settings`: 6 prefer IPv6, a prefer any, p allow_private, s a smarthost for all. */
+/* One row: what DNS holds ("name TYPE data; ..."), the settings, the domain; and what comes out: the targets in their
+ * order, then '!' and the verdict.  Letters in `settings`: 6 prefer IPv6, a prefer any, p allow_private, s a smarthost
+ * for all. */
 static const struct {
     const char *dns, *settings, *domain, *want;
 } rows[] = {
@@ -26,7 +27,8 @@ static const struct {
     {"x MX 10 m1; m1 A tempfail; m1 AAAA 2a00::1", "", "x", "m1=2a00::1 !451 4.4.1"},
     {"x MX 10 m1; x MX 20 m2; m2 A 8.8.8.2", "", "x", "m2=8.8.8.2 !550 5.4.4"},
     /* we are among them */
-    {"x MX 10 m1; x MX 20 us; x MX 20 m3; x MX 30 m4; m1 A 8.8.8.1; m3 A 8.8.8.3; m4 A 8.8.8.4; us A 8.8.8.9", "", "x", "m1=8.8.8.1 !451 4.4.1"},
+    {"x MX 10 m1; x MX 20 us; x MX 20 m3; x MX 30 m4; m1 A 8.8.8.1; m3 A 8.8.8.3; m4 A 8.8.8.4; us A 8.8.8.9", "", "x",
+     "m1=8.8.8.1 !451 4.4.1"},
     {"x MX 10 us; x MX 20 m2; m2 A 8.8.8.2", "", "x", "!554 5.4.6"},
     {"x MX 10 US; m2 A 8.8.8.2", "", "x", "!554 5.4.6"},
     {"x MX 10 m1; m1 A 8.8.8.9", "", "x", "!554 5.4.6"}, /* our address under another name */
@@ -68,7 +70,8 @@ struct world {
     unsigned (*shuffle)(unsigned n);
 };
 
-static void *resolve(void *ctx, const char *name, enum dns_type type, void (*done)(void *, const struct dns_answer *), void *done_ctx)
+static void *resolve(void *ctx, const char *name, enum dns_type type, void (*done)(void *, const struct dns_answer *),
+                     void *done_ctx)
 {
     struct world *w = ctx;
     for (size_t i = 0; i < PENDING_MAX; i++)
@@ -160,7 +163,8 @@ static void wake(void *ctx)
     ((struct world *)ctx)->woken++;
 }
 
-static char nothing[] = "", star[] = "*", relay[] = "relay", routed[] = "routed", routed_host[] = "192.168.1.1", us[] = "us";
+static char nothing[] = "", star[] = "*", relay[] = "relay", routed[] = "routed", routed_host[] = "192.168.1.1",
+            us[] = "us";
 static struct config_route routes[] = {
     {.domain = routed, .host = routed_host, .port = 26, .user = nothing, .password_file = nothing},
     {.domain = star, .host = relay, .port = 587, .user = nothing, .password_file = nothing},
@@ -170,7 +174,9 @@ static struct config make_config(const char *settings)
 {
     struct config c = {.hostname = us};
     c.delivery.port = 25;
-    c.delivery.prefer = strchr(settings, '6') ? CONFIG_PREFER_IPV6 : strchr(settings, 'a') ? CONFIG_PREFER_ANY : CONFIG_PREFER_IPV4;
+    c.delivery.prefer = strchr(settings, '6')   ? CONFIG_PREFER_IPV6
+                        : strchr(settings, 'a') ? CONFIG_PREFER_ANY
+                                                : CONFIG_PREFER_IPV4;
     c.delivery.allow_private = strchr(settings, 'p') != NULL;
     c.delivery.routes = routes;
     c.delivery.n_routes = strchr(settings, 's') ? 2 : 1;
@@ -208,7 +214,8 @@ START_TEST(test_route)
     struct route *r = route_new(&env, rows[_i].domain, wake, &w);
     struct strbuf out = STRBUF_INIT;
     run(r, &w, &out);
-    ck_assert_msg(strcmp(strbuf_str(&out), rows[_i].want) == 0, "row \"%s\": got \"%s\", want \"%s\"", rows[_i].dns, strbuf_str(&out), rows[_i].want);
+    ck_assert_msg(strcmp(strbuf_str(&out), rows[_i].want) == 0, "row \"%s\": got \"%s\", want \"%s\"", rows[_i].dns,
+                  strbuf_str(&out), rows[_i].want);
     strbuf_free(&out);
     route_free(&r);
 }

@@ -1,14 +1,14 @@
-/* Whole client sessions as text: tests/delivery/dialogs/NAME.smtp, each run twice, with what the server sends in one piece and
- * octet by octet.
+/* Whole client sessions as text: tests/delivery/dialogs/NAME.smtp, each run twice, with what the server sends in one
+ * piece and octet by octet.
  *
- *   O: option ...     tls_required, tls_disabled, user=U password=P, whole (only in one piece), bytes (only octet by octet)
- *   M: word ...       the message: from=A to=A ... size=N eightbit smtputf8 envid=X ret=full|hdrs orcpt=X notify=N (of the last to=)
- *   S: text           the server sends a line; \r \n \0 \xHH are escapes, {text*N} repeats; lines that stand together arrive together
- *   R: text           the same without a line end
- *   A: action         connected, tls VERSION, tls-failed REASON, send, content TEXT, last TEXT, unreadable, quit, lost REASON
- *   T: +N             so many seconds pass; a deadline that was reached fires
- *   C: text           we must have sent this line; a '*' at the end matches any rest
- *   E: event          ready, start_tls, close, want, finished, failed CODE ENHANCED TEXT, result I CODE ENHANCED TEXT
+ *   O: option ...     tls_required, tls_disabled, user=U password=P, whole (only in one piece), bytes (only octet by
+ * octet) M: word ...       the message: from=A to=A ... size=N eightbit smtputf8 envid=X ret=full|hdrs orcpt=X notify=N
+ * (of the last to=) S: text           the server sends a line; \r \n \0 \xHH are escapes, {text*N} repeats; lines that
+ * stand together arrive together R: text           the same without a line end A: action         connected, tls
+ * VERSION, tls-failed REASON, send, content TEXT, last TEXT, unreadable, quit, lost REASON T: +N             so many
+ * seconds pass; a deadline that was reached fires C: text           we must have sent this line; a '*' at the end
+ * matches any rest E: event          ready, start_tls, close, want, finished, failed CODE ENHANCED TEXT, result I CODE
+ * ENHANCED TEXT
  *
  * Nothing else may come out than what C: and E: say, in their order. */
 #include "testing.h"
@@ -27,11 +27,11 @@ struct run {
     unsigned line;
     bool bytewise;
     struct delivery_session *session;
-    struct strbuf wire;  /* sent, not yet cut into lines */
-    char *out[OUT_MAX];  /* what came out and was not yet expected */
+    struct strbuf wire; /* sent, not yet cut into lines */
+    char *out[OUT_MAX]; /* what came out and was not yet expected */
     size_t n_out, next;
-    struct strbuf feed;  /* what the server sends together */
-    struct strbuf left;  /* what the session left unconsumed */
+    struct strbuf feed; /* what the server sends together */
+    struct strbuf left; /* what the session left unconsumed */
     int64_t now_ms;
     struct delivery_session_config cfg;
     struct delivery_message message;
@@ -104,9 +104,11 @@ static void op_finished(void *ctx)
     emit(ctx, "E: finished");
 }
 
-static const struct delivery_session_ops ops = {op_send, op_start_tls, op_close, op_ready, op_failed, op_want, op_result, op_finished};
+static const struct delivery_session_ops ops = {op_send,   op_start_tls, op_close,  op_ready,
+                                                op_failed, op_want,      op_result, op_finished};
 
-/* ---- the text ------------------------------------------------------------------------------------------------------- */
+/* ---- the text -------------------------------------------------------------------------------------------------------
+ */
 
 static void unescape_into(struct strbuf *out, struct slice s)
 {
@@ -144,12 +146,14 @@ static void expect(struct run *r, const char *want)
 {
     ck_assert_msg(r->next < r->n_out, "%s:%u: want \"%s\", nothing came out", r->name, r->line, want);
     const char *got = r->out[r->next++];
-    ck_assert_msg(matches(want, got), "%s:%u%s: got \"%s\", want \"%s\"", r->name, r->line, r->bytewise ? " (octets)" : "", got, want);
+    ck_assert_msg(matches(want, got), "%s:%u%s: got \"%s\", want \"%s\"", r->name, r->line,
+                  r->bytewise ? " (octets)" : "", got, want);
 }
 
 static void expect_nothing(struct run *r)
 {
-    ck_assert_msg(r->next == r->n_out, "%s:%u: \"%s\" came out unexpected", r->name, r->line, r->next < r->n_out ? r->out[r->next] : "");
+    ck_assert_msg(r->next == r->n_out, "%s:%u: \"%s\" came out unexpected", r->name, r->line,
+                  r->next < r->n_out ? r->out[r->next] : "");
 }
 
 static void feed(struct run *r, struct slice bytes)
@@ -195,7 +199,8 @@ static void message_word(struct run *r, struct slice word)
     if (slice_eq(key, SLICE("from")))
         m->sender = value;
     else if (slice_eq(key, SLICE("to")))
-        r->recipients[m->n_recipients++] = (struct queue_item_recipient){.address = value, .orcpt = arena_strdup(&r->mem, SLICE(""))};
+        r->recipients[m->n_recipients++] =
+            (struct queue_item_recipient){.address = value, .orcpt = arena_strdup(&r->mem, SLICE(""))};
     else if (slice_eq(key, SLICE("size")))
         m->size = strtoull(value, NULL, 10);
     else if (slice_eq(key, SLICE("eightbit")))
@@ -315,7 +320,8 @@ static void run_file(const char *name, struct slice text, bool bytewise)
     }
     flush(&r);
     expect_nothing(&r);
-    ck_assert_msg(r.closed == (delivery_session_state(r.session) == DELIVERY_DONE), "%s: close and DONE go together", name);
+    ck_assert_msg(r.closed == (delivery_session_state(r.session) == DELIVERY_DONE), "%s: close and DONE go together",
+                  name);
     delivery_session_free(&r.session);
     for (size_t i = 0; i < r.n_out; i++)
         free(r.out[i]);

@@ -1,5 +1,6 @@
-/* A hostile mail server: the input is what it sends, the first octet chooses how the session is set up, and a 0xff octet makes the
- * other side do its next step.  Checked: each recipient gets exactly one verdict, nothing is sent or told after the end. */
+/* A hostile mail server: the input is what it sends, the first octet chooses how the session is set up, and a 0xff
+ * octet makes the other side do its next step.  Checked: each recipient gets exactly one verdict, nothing is sent or
+ * told after the end. */
 #include "sendas/delivery.h"
 
 #include <stdlib.h>
@@ -74,7 +75,8 @@ static void op_finished(void *ctx)
     f->sending = f->want = false;
 }
 
-static const struct delivery_session_ops ops = {op_send, op_start_tls, op_close, op_ready, op_failed, op_want, op_result, op_finished};
+static const struct delivery_session_ops ops = {op_send,   op_start_tls, op_close,  op_ready,
+                                                op_failed, op_want,      op_result, op_finished};
 
 static void step(struct fuzz *f, int64_t now_ms)
 {
@@ -84,7 +86,8 @@ static void step(struct fuzz *f, int64_t now_ms)
         delivery_session_tls_done(f->session, now_ms % 3 != 0, "TLSv1.3", now_ms);
     } else if (f->want) {
         f->want = false;
-        delivery_session_content(f->session, slice_from(content, sizeof(content) - 1), f->chunks++ % 3 == 2, false, now_ms);
+        delivery_session_content(f->session, slice_from(content, sizeof(content) - 1), f->chunks++ % 3 == 2, false,
+                                 now_ms);
     } else if (f->ready && delivery_session_state(f->session) == DELIVERY_IDLE) {
         f->ready = false;
         memset(f->verdicts, 0, sizeof(f->verdicts));
@@ -100,16 +103,22 @@ static void step(struct fuzz *f, int64_t now_ms)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct queue_item_recipient recipients[RECIPIENTS] = {{.address = (char[]){"a@example.net"}, .orcpt = (char[]){""}},
-                                                          {.address = (char[]){"b@example.net"}, .orcpt = (char[]){"rfc822;b"}},
-                                                          {.address = (char[]){"c@example.net"}, .orcpt = (char[]){""}, .notify = 14}};
+    struct queue_item_recipient recipients[RECIPIENTS] = {
+        {.address = (char[]){"a@example.net"}, .orcpt = (char[]){""}},
+        {.address = (char[]){"b@example.net"}, .orcpt = (char[]){"rfc822;b"}},
+        {.address = (char[]){"c@example.net"}, .orcpt = (char[]){""}, .notify = 14}};
     uint8_t flags = size > 0 ? data[0] : 0;
-    struct delivery_session_config cfg = {.hostname = "mail.example.com", .tls_required = flags & 1, .tls_disabled = flags & 2};
+    struct delivery_session_config cfg = {
+        .hostname = "mail.example.com", .tls_required = flags & 1, .tls_disabled = flags & 2};
     if (flags & 4) {
         cfg.user = "joe";
         cfg.password = "secret";
     }
-    struct fuzz f = {.message = {.sender = "s@example.com", .size = 100, .envid = "e", .recipients = recipients, .n_recipients = RECIPIENTS}};
+    struct fuzz f = {.message = {.sender = "s@example.com",
+                                 .size = 100,
+                                 .envid = "e",
+                                 .recipients = recipients,
+                                 .n_recipients = RECIPIENTS}};
     f.message.smtputf8 = flags & 8;
     f.message.eightbit = flags & 16;
     int64_t now_ms = flags;
