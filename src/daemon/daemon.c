@@ -2,6 +2,7 @@
 #include "internal.h"
 
 #include <event2/event.h>
+#include <limits.h>
 #include <openssl/err.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -45,17 +46,22 @@ static void prepare_process(void)
 }
 
 /* Every connection has a descriptor; the default limit of 1024 is too low for them. */
-static void raise_descriptor_limit(const struct config *c)
+static void raise_descriptor_limit(struct daemon *d, const struct config *c)
 {
     rlim_t need = (rlim_t)c->limits.connections + c->delivery.connections + DESCRIPTORS_BESIDE;
     struct rlimit limit;
 
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= need)
+    d->client_descriptor_max = INT_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return;
-    limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
-    if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need)
-        log_event(LOG_LEVEL_WARN, "descriptors", LOG_NUM("limit", limit.rlim_cur), LOG_NUM("needed", need),
-                  LOG_STR("fix", "raise LimitNOFILE, or lower limits.connections"));
+    if (limit.rlim_cur < need) {
+        limit.rlim_cur = limit.rlim_max < need ? limit.rlim_max : need;
+        if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur < need)
+            log_event(LOG_LEVEL_WARN, "descriptors", LOG_NUM("limit", limit.rlim_cur), LOG_NUM("needed", need),
+                      LOG_STR("fix", "raise LimitNOFILE, or lower limits.connections"));
+    }
+    if (limit.rlim_cur < INT_MAX)
+        d->client_descriptor_max = (int)(limit.rlim_cur - limit.rlim_cur / 8);
 }
 
 static unsigned processors(void)
@@ -100,7 +106,7 @@ static int start(struct daemon *d, struct err *err)
 {
     const struct config *c = d->settings->config;
 
-    raise_descriptor_limit(c);
+    raise_descriptor_limit(d, c);
     d->base = event_base_new();
     d->shared = submission_shared_new();
     if (d->base == NULL || d->shared == NULL)

@@ -35,6 +35,7 @@ struct daemon {
     struct server_conn *server_conns;
     struct delivery_link *client_links;
     struct event *sighup, *sigterm, *sigint, *certificate_timer, *watchdog_timer, *stop_timer;
+    int client_descriptor_max; /* no client gets a descriptor from here on */
     bool stopping, delivery_stopped;
 };
 

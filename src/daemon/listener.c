@@ -4,7 +4,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <event2/event.h>
-#include <fcntl.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,6 @@ struct listener {
     uint16_t port;
     enum config_tls_mode tls, next_tls;
     int fd;
-    int reserve; /* a descriptor to give up when there are no others: accept, and close at once */
     struct event *event, *pause_timer;
     bool accepting; /* false: bound by listeners_prepare, not committed */
 };
@@ -116,14 +114,6 @@ static void pause_accepting(struct listener *l, int error)
 
     log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("address", l->address), LOG_NUM("port", l->port),
               LOG_STR("error", strerror(error)));
-    if (l->reserve >= 0 && (error == EMFILE || error == ENFILE)) {
-        /* The one at the head of the line learns at once that it will not be served. */
-        close(l->reserve);
-        int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
-        if (fd >= 0)
-            close(fd);
-        l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    }
     event_del(l->event);
     evtimer_add(l->pause_timer, &second);
 }
@@ -154,6 +144,11 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg)
         }
         if (fd < 0) /* this one connection failed (accept(2), error handling) */
             continue;
+        if (fd >= l->daemon->client_descriptor_max) { /* the last ones are for the queue and for delivery */
+            close(fd);
+            pause_accepting(l, EMFILE);
+            return;
+        }
         address_text(&from, ip, &port);
         server_conn_accept(l->daemon, fd, ip, l->port, l->tls);
     }
@@ -195,8 +190,6 @@ static void listener_free(struct listener *l)
         event_free(l->pause_timer);
     if (l->fd >= 0)
         close(l->fd);
-    if (l->reserve >= 0)
-        close(l->reserve);
     free(l->address);
     free(l);
 }
@@ -211,11 +204,9 @@ static struct listener *listener_new(struct daemon *d, const struct config_liste
     l->daemon = d;
     l->port = c->port;
     l->tls = l->next_tls = c->tls;
-    l->reserve = -1;
     l->fd = bind_socket(c->address, c->port, err);
     if (l->fd < 0)
         goto fail;
-    l->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
     l->address = strdup(c->address);
     l->event = event_new(d->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
     l->pause_timer = evtimer_new(d->base, on_pause_over, l);
