@@ -107,7 +107,7 @@ static int add_node(struct reader *r, const yaml_event_t *e, enum node_kind kind
 static int on_event(struct reader *r, const yaml_event_t *e)
 {
     unsigned line = (unsigned)e->start_mark.line + 1;
-    const char *text;
+    const char *text = NULL;
     switch (e->type) {
     case YAML_SCALAR_EVENT:
         if (e->data.scalar.anchor != NULL || e->data.scalar.tag != NULL)
