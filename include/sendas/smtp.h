@@ -116,7 +116,7 @@ struct smtp_reply_parser {
 void smtp_reply_init(struct smtp_reply_parser *p);
 void smtp_reply_free(struct smtp_reply_parser *p);
 /* One line without CRLF.  1: the reply is complete; 0: more lines follow; -1: not an SMTP reply, or
- * codes differ between lines, or a bound was passed. */
+ * codes differ between lines, or a bound was passed.  A line behind a complete reply begins a new one. */
 int smtp_reply_line(struct smtp_reply_parser *p, struct slice line);
 /* The finished reply as a verdict; "\n" becomes " ". */
 void smtp_reply_verdict(const struct smtp_reply_parser *p, struct smtp_verdict *ret);

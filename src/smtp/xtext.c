@@ -35,7 +35,7 @@ struct slice smtp_xtext_decode(struct arena *a, struct slice s)
 {
     char *out = arena_alloc(a, s.n + 1);
     ssize_t n = out == NULL ? -1 : smtp_xtext_decode_into(out, s.n, s);
-    return n < 0 ? (struct slice){0} : slice_from(out, (size_t)n);
+    return n < 0 ? slice_from(NULL, 0) : slice_from(out, (size_t)n);
 }
 
 void smtp_xtext_encode(struct strbuf *out, struct slice s)

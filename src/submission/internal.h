@@ -104,6 +104,8 @@ struct submission {
     struct smtp_verdict chunk_refusal; /* code 0: the chunk is taken */
 };
 
+_Static_assert(sizeof(struct submission) <= 2048, "the bound that is written above");
+
 /* ---- session.c ------------------------------------------------------------------------------------- */
 
 /* The only writer of s->state; nothing leaves SESSION_CLOSED. */

@@ -4,8 +4,19 @@
 #include "sendas/submission.h"
 
 #include <crypt.h>
+#include <dlfcn.h>
 
 static struct users *users;
+static unsigned hashes;
+
+/* Stands before libcrypt's own and counts. */
+char *crypt_rn(const char *phrase, const char *setting, void *data, int size)
+{
+    char *(*real)(const char *, const char *, void *, int) = NULL;
+    *(void **)&real = dlsym(RTLD_NEXT, "crypt_rn");
+    hashes++;
+    return real(phrase, setting, data, size);
+}
 
 /* bcrypt and yescrypt at their lowest cost: the tests are about what matches, not about time. */
 static void add(const char *name, const char *label, const char *password, const char *prefix)
@@ -81,6 +92,25 @@ START_TEST(test_no_users)
 }
 END_TEST
 
+/* The time tells nothing: every failure costs as many hashes as the user with most passwords has. */
+START_TEST(test_same_work)
+{
+    static const char *const logins[] = {"ann@example.com", "bob@example.com", "nobody@example.com", "", "x@y@z"};
+    for (size_t i = 0; i < ARRAY_LEN(logins); i++) {
+        hashes = 0;
+        ck_assert(!submission_password_ok(users, slice_of(logins[i]), SLICE("wrong")));
+        ck_assert_uint_eq(hashes, 2);
+        hashes = 0;
+        ck_assert(!submission_password_ok(users, slice_of(logins[i]), SLICE("quite wrong")));
+        ck_assert_uint_eq(hashes, 4);
+    }
+    struct users none = {0};
+    hashes = 0;
+    ck_assert(!submission_password_ok(&none, SLICE("ann@example.com"), SLICE("wrong")));
+    ck_assert_uint_eq(hashes, 1);
+}
+END_TEST
+
 static Suite *password_suite(void)
 {
     Suite *suite = suite_create("password");
@@ -90,6 +120,7 @@ static Suite *password_suite(void)
     tcase_add_loop_test(tc, test_password, 0, (int)ARRAY_LEN(rows));
     tcase_add_test(tc, test_password_too_long);
     tcase_add_test(tc, test_no_users);
+    tcase_add_test(tc, test_same_work);
     suite_add_tcase(suite, tc);
     return suite;
 }
