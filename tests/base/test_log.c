@@ -17,6 +17,7 @@ static FILE *memory;
 
 static void log_setup(void)
 {
+    written_n = 0;
     memory = open_memstream(&written, &written_n);
     log_to(memory);
 }
