@@ -53,7 +53,7 @@ static int parse_domain(const char *text, struct key_options *o)
     if (o->domain[0] != '\0')
         return cli_usage("key", "unexpected argument %s", text);
     if (domain_to_ascii(slice_of(text), o->domain, &err) < 0)
-        return cli_usage("key", "%s", err.text);
+        return cli_usage("key", "%s: %s", text, err.text);
     return CLI_OK;
 }
 

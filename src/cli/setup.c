@@ -34,7 +34,7 @@ static int add_ip(struct setup *s, const char *text)
 static int set_name(char out[DOMAIN_MAX + 1], const char *text)
 {
     struct err err;
-    return domain_to_ascii(slice_of(text), out, &err) < 0 ? cli_usage("setup", "%s", err.text) : CLI_OK;
+    return domain_to_ascii(slice_of(text), out, &err) < 0 ? cli_usage("setup", "%s: %s", text, err.text) : CLI_OK;
 }
 
 static int check_user(const char *address)

@@ -63,7 +63,10 @@ int dkim_selector_check(const char *selector, struct err *err)
 static int set_names(struct dkim_key *k, const char *domain, const char *selector, struct err *err)
 {
     static const char infix[] = "._domainkey.";
-    if (domain_to_ascii(slice_of(domain), k->domain, err) < 0 || dkim_selector_check(selector, err) < 0)
+    struct err why;
+    if (domain_to_ascii(slice_of(domain), k->domain, &why) < 0)
+        return err_set(err, "%s: %s", domain, why.text);
+    if (dkim_selector_check(selector, err) < 0)
         return -1;
     if (strlen(selector) + strlen(infix) + strlen(k->domain) > DOMAIN_MAX)
         return err_set(err, "%s%s%s is longer than a DNS name may be", selector, infix, k->domain);

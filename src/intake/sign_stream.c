@@ -75,8 +75,11 @@ static int choose_domain(struct filter *f, const char *wanted, struct err *err)
         .return_path_of = intake_return_path,
         .ctx = (void *)f->settings,
     };
+    struct err why;
+    if (wanted != NULL && domain_to_ascii(slice_of(wanted), f->domain, &why) < 0)
+        return err_set(err, "--domain %s: %s", wanted, why.text);
     if (wanted != NULL)
-        return domain_to_ascii(slice_of(wanted), f->domain, err);
+        return 0;
     if (align_check(&f->mem, &request, &aligned, &v) < 0)
         return refuse(err, &v);
     memcpy(f->domain, aligned.domain, sizeof(f->domain));

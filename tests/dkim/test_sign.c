@@ -95,10 +95,10 @@ END_TEST
 static const char golden[] = "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed;\r\n"
                              " d=football.example.com; s=brisbane; t=1528637909;\r\n"
                              " h=From:From:To:To:Cc:Subject:Subject:Date:Date:Message-ID:Message-ID:\r\n"
-    " Reply-To:In-Reply-To:References:MIME-Version:Content-Type:\r\n"
-    " Content-Transfer-Encoding; bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;\r\n"
-    " b=ap9uGHwiuwIuSi0RBQ7lb7NmSCWJ13aw5gAe90QPohyigy8irpc807WUynqTU3Gtux6zN8NB7\r\n"
-    " HAWHFkomTYsBA==\r\n";
+                             " Reply-To:In-Reply-To:References:MIME-Version:Content-Type:\r\n"
+                             " Content-Transfer-Encoding; bh=2jUSOH9NhtVGCQWNr9BrIAPreKQjO6Sn7XIkfJVOzv8=;\r\n"
+                             " b=ap9uGHwiuwIuSi0RBQ7lb7NmSCWJ13aw5gAe90QPohyigy8irpc807WUynqTU3Gtux6zN8NB7\r\n"
+                             " HAWHFkomTYsBA==\r\n";
 
 START_TEST(test_golden)
 {
