@@ -26,7 +26,7 @@ Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wwrite-strings -Wvla \
-	-Wformat=2 -Wno-format-truncation -Werror
+	-Wformat=2 $(if $(findstring clang,$(CC)),,-Wno-format-truncation) -Werror
 HARDENING := -fstack-protector-strong -fstack-clash-protection -fcf-protection -D_FORTIFY_SOURCE=2 -fPIE
 OPTIMIZE ?= -O2 -g
 SANITIZE ?=
