@@ -69,7 +69,7 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libsendas.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libsendas.a -lcheck -lsubunit -lm -lrt $(LDLIBS)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+-include $(shell find $(BUILD)/obj $(BUILD)/tests -type f -name '*.d' 2>/dev/null)
 
 # ---- running ---------------------------------------------------------------------------------------
 
