@@ -55,12 +55,6 @@ static void on_ready(void *ctx)
     channel_poke(ch);
 }
 
-static void log_tls_failed(const struct channel *ch, const struct smtp_verdict *v)
-{
-    log_event(LOG_LEVEL_WARN, "tls", LOG_STR("result", "fail"), LOG_STR("mx", ch->target.host),
-              LOG_STR("ip", ch->target.address), LOG_STR("policy", ch->policy.name), LOG_STR("reason", v->text));
-}
-
 /* For those who wait, whose message never got as far: whose words these are. */
 static void blame_target(struct channel *ch, const struct smtp_verdict *v)
 {
@@ -70,17 +64,16 @@ static void blame_target(struct channel *ch, const struct smtp_verdict *v)
     destination_target_failed(ch->dest, ch->target_number, &w);
 }
 
-/* A session that has served no message speaks against its host; one that has is merely over. */
+/* A session that carried no message speaks against its host.  What went wrong with a message is that message's alone:
+ * its verdict must not fall on those that wait behind it. */
 static void on_failed(void *ctx, const struct smtp_verdict *v)
 {
     struct channel *ch = ctx;
     enum delivery_session_state state = delivery_session_state(ch->session);
     bool handshake = state == DELIVERY_STARTTLS || state == DELIVERY_TLS;
-    if (handshake)
-        log_tls_failed(ch, v);
     if (handshake && !ch->policy.required && ch->target_number == ch->dest->target_number)
         ch->dest->target_clear = true; /* RFC 7435: the same host once more, without */
-    else if (ch->messages == 0)
+    else if (!ch->used)
         blame_target(ch, v);
 }
 

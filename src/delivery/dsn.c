@@ -123,16 +123,13 @@ static void add_explanation(const struct dsn *d, const struct dsn_recipient *r, 
     add_address(out, r->address);
     strbuf_add_str(out, ">\r\n    ");
     if (r->expired)
-        strbuf_addf(out, "It was tried for %lld hours without success. The last answer",
-                    (long long)((d->now_ms - d->created_ms) / 3600000));
-    else
-        strbuf_add_str(out, "The answer");
+        strbuf_addf(out, "Tried for %lld hours without success. ", (long long)((d->now_ms - d->created_ms) / 3600000));
     if (r->mx != NULL && !r->own_words) {
-        strbuf_add_str(out, " of the server ");
+        strbuf_add_str(out, "The server ");
         add_folded(out, r->mx, 0, "    ");
-        strbuf_add_str(out, " was:\r\n    ");
+        strbuf_add_str(out, " said:\r\n    ");
     } else {
-        strbuf_add_str(out, " of this mail system was:\r\n    ");
+        strbuf_add_str(out, "The reason:\r\n    ");
     }
     add_answer(out, r->v, 4, "    ");
     strbuf_add_str(out, "\r\n");

@@ -94,8 +94,9 @@ struct channel {
     struct route_target target;
     unsigned target_number;
     struct tls_policy policy;
-    unsigned messages; /* transactions done */
-    bool was_ready, poked;
+    unsigned messages;    /* transactions done */
+    bool was_ready, used; /* IDLE once; a transaction was begun */
+    bool poked;
 };
 
 /* -1: no memory, or no connection could be begun; the destination was told. */

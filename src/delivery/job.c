@@ -128,6 +128,7 @@ static void start_batch(struct job *job)
     job->retrying = false;
     job->chunk = 0;
     job->octets = 0;
+    ch->used = true;
     delivery_session_send(ch->session, &job->message, clock_mono_ms());
 }
 

@@ -134,7 +134,7 @@ START_TEST(test_expired_and_own_words)
         "Final-Recipient: rfc822; b@x\r\nAction: failed\r\nStatus: 4.4.7\r\nDiagnostic-Code: x-sendas; 451 4.4.1 mx");
     ck_has(p.machine, "Final-Recipient: rfc822; c@x\r\nAction: failed\r\nStatus: 5.0.0\r\nRemote-MTA: dns; "
                       "mx\r\nDiagnostic-Code: smtp; 554 no\r\n");
-    ck_has(p.human, "tried for 2 hours");
+    ck_has(p.human, "Tried for 2 hours");
     strbuf_free(&out);
 }
 END_TEST

@@ -116,6 +116,19 @@ START_TEST(test_one_connection_is_reused)
 }
 END_TEST
 
+/* What goes wrong with one message is its alone. */
+START_TEST(test_verdict_falls_on_no_other)
+{
+    open_world();
+    w.config.delivery.connections_per_domain = 1;
+    items_due("A x evil, B x b, C x c");
+    settle();
+    ck_assert_str_eq(strbuf_str(&w.result), "A: closed(554 5.7.1) | B: delivered | C: delivered");
+    ck_assert_uint_eq(w.n_links, 2);
+    close_world();
+}
+END_TEST
+
 START_TEST(test_messages_per_connection)
 {
     open_world();
@@ -358,6 +371,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, test_content_cut_short);
     tcase_add_test(tc, test_unreadable);
     tcase_add_test(tc, test_one_connection_is_reused);
+    tcase_add_test(tc, test_verdict_falls_on_no_other);
     tcase_add_test(tc, test_messages_per_connection);
     tcase_add_test(tc, test_connection_limits);
     tcase_add_test(tc, test_fair);

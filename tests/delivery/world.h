@@ -21,7 +21,7 @@ struct delivery_link {
     char address[64];
     const char *behaviour; /* words, separated by blanks */
     struct strbuf in;      /* from the client */
-    bool connected, closed, gone, tls_pending, in_tls, data, verify;
+    bool connected, closed, gone, tls_pending, in_tls, data, verify, evil;
     unsigned rcpts, messages;
     void (*drained)(void *);
     void *drained_arg;
@@ -296,6 +296,7 @@ static void on_ehlo(struct delivery_link *l)
 static void on_rcpt(struct delivery_link *l, struct slice line)
 {
     l->rcpts++;
+    l->evil |= slice_find_slice(line, SLICE("<evil")) < line.n;
     if (slice_find_slice(line, SLICE("<no")) < line.n)
         say(l, "550 5.1.1 unknown\r\n");
     else if (slice_find_slice(line, SLICE("<later")) < line.n)
@@ -330,7 +331,8 @@ static void on_line(struct delivery_link *l, struct slice line)
         on_rcpt(l, line);
     } else if (slice_starts(line, SLICE("DATA"))) {
         l->data = true;
-        say(l, "354 go\r\n");
+        /* a refusal before the content: the connection ends, and only this message has failed */
+        say(l, l->evil ? "354 go\r\n554 5.7.1 evil\r\n" : "354 go\r\n");
     } else if (slice_starts(line, SLICE("QUIT"))) {
         say(l, "221 bye\r\n");
     } else {
