@@ -40,7 +40,7 @@ int cli_password_hash(const char *password, char out[CLI_HASH_SIZE], struct err 
     if (hash == NULL || hash[0] == '*' || strlen(hash) >= CLI_HASH_SIZE) {
         err_set(err, "crypt(3) cannot hash by yescrypt");
     } else {
-        strcpy(out, hash);
+        memcpy(out, hash, strlen(hash) + 1);
         status = 0;
     }
     wipe(data, sizeof(*data));

@@ -16,14 +16,21 @@ struct listing {
     int64_t now_ms;
 };
 
-/* Text that any terminal and any JSON reader takes: control octets, and what is not UTF-8, become '?'. */
+/* Text that any terminal and any JSON reader takes: control octets (U+0080 to U+009F too), and what is not UTF-8,
+ * become
+ * '?'. */
 static void add_clean(struct strbuf *out, const char *text)
 {
     bool utf8 = slice_is_utf8(slice_of(text));
 
     for (const char *p = text; *p != '\0'; p++) {
         unsigned char c = (unsigned char)*p;
-        strbuf_add_char(out, c < 0x20 || c == 0x7f || (!utf8 && c > 0x7f) ? '?' : (char)c);
+        if (utf8 && c == 0xc2 && (unsigned char)p[1] < 0xa0) {
+            strbuf_add_char(out, '?');
+            p++;
+        } else {
+            strbuf_add_char(out, c < 0x20 || c == 0x7f || (!utf8 && c > 0x7f) ? '?' : (char)c);
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 /* src/queue/internal.h - what the files of the queue share.
  *
  *   queue.c     the door: requests go out, results come back, all on the loop thread
+ *   start.c     before the threads run: the lock, the schedule from the store
  *   schedule.c  what is due when, in memory
  *   lane.c      a thread that takes requests, and the way back to the loop
  *   writer.c    the lane that commits: groups, failures, retries
@@ -271,6 +272,30 @@ struct reader {
 };
 
 void *reader_run(void *reader);
+
+/* ---- the queue itself: loop thread only, but for writer and reader ------------------------------------------------
+ */
+
+struct queue {
+    struct event_base *base;
+    struct queue_events events;
+    struct event *timer;
+    struct schedule schedule;
+    size_t outside; /* entries that are lent out or being put: the schedule always has room for them */
+    size_t length;
+    int64_t *retry_ms;
+    size_t n_retry;
+    int64_t lifetime_ms;
+    bool started, closing;
+    int lock_fd;
+    struct writer writer;
+    struct reader reader;
+};
+
+/* `path`.lock, held while the queue is open. */
+int start_lock(const char *path, int *ret_fd, struct err *err);
+/* Removes what a crash cut short, and fills the schedule from writer.store; before the threads run. */
+int start_load(struct queue *q, struct err *err);
 
 /* How many commits were made so far: what the tests of groups look at. */
 size_t queue_commits(const struct queue *q);

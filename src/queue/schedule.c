@@ -96,7 +96,7 @@ int schedule_reserve(struct schedule *s, size_t n)
     size_t cap = s->cap > 0 ? s->cap : 64;
     while (cap < n)
         cap *= 2;
-    struct entry **heap = realloc(s->heap, cap * sizeof(*heap));
+    struct entry **heap = realloc(s->heap, cap * sizeof(struct entry *));
     if (heap == NULL)
         return -1;
     s->heap = heap;

@@ -520,6 +520,18 @@ int store_load(struct store *s, struct item *it)
     return rc;
 }
 
+/* A copy of the row's octets; .p NULL when memory ran out.  Never of size 0, so that NULL means failure. */
+static struct slice blob_copy(struct run *r, bool found)
+{
+    const void *bytes = found ? sqlite3_column_blob(r->st, 0) : NULL;
+    size_t n = bytes != NULL ? (size_t)sqlite3_column_bytes(r->st, 0) : 0;
+    char *copy = found && n == 0 ? NULL : malloc(n + 1); /* no chunk is empty */
+
+    if (copy != NULL && n > 0)
+        memcpy(copy, bytes, n);
+    return (struct slice){copy, copy != NULL ? n : 0};
+}
+
 int store_read(struct store *s, struct read *read)
 {
     struct run r = use(s, SQL_READ_CHUNK);
@@ -527,17 +539,9 @@ int store_read(struct store *s, struct read *read)
     bind_number(&r, key_of(read->message_row, read->index));
     bool found = run_row(&r);
     if (r.rc == SQLITE_OK) {
-        const void *bytes = found ? sqlite3_column_blob(r.st, 0) : NULL;
-        size_t n = found ? (size_t)sqlite3_column_bytes(r.st, 0) : 0;
-        char *copy = malloc(n + 1); /* never of size 0: NULL means failure */
-        if (copy == NULL || (n > 0 && bytes == NULL))
+        read->bytes = blob_copy(&r, found);
+        if (read->bytes.p == NULL)
             r.rc = SQLITE_NOMEM;
-        else if (n > 0)
-            memcpy(copy, bytes, n);
-        if (r.rc == SQLITE_OK)
-            read->bytes = slice_from(copy, n);
-        else
-            free(copy);
     }
     return run_end(&r);
 }
