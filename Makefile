@@ -17,7 +17,7 @@ endif
 FUZZ_CC ?= clang
 FUZZ_SECONDS ?= 60
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
-ifeq ($(filter -j%,$(MAKEFLAGS)),)
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
 MAKEFLAGS += -j$(JOBS)
 endif
 
@@ -62,7 +62,7 @@ $(BUILD)/obj/%.o: src/%.c
 $(BUILD)/tests/fuzz/%: tests/fuzz/%.c tests/fuzz/replay.c $(BUILD)/libsendas.a
 	$(call say,TEST,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-missing-prototypes -Itests -MMD -MP $(LDFLAGS_ALL) -o $@ $(filter %.c %.a,$^) $(LDLIBS)
 
 $(BUILD)/tests/%: tests/%.c $(BUILD)/libsendas.a
 	$(call say,TEST,$<)
@@ -113,7 +113,7 @@ fuzz-build:
 build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libsendas.a
 	$(call say,FUZZ,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) -Itests $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) -Wno-missing-prototypes -Itests $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LDLIBS)
 
 # ---- installing ------------------------------------------------------------------------------------------
 
