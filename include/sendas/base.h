@@ -183,6 +183,35 @@ int domain_to_ascii(struct slice name, char out[DOMAIN_MAX + 1], struct err *err
 /* Are both the same domain by domain_to_ascii?  A name that is none equals nothing. */
 bool domain_eq(struct slice a, struct slice b);
 
+/* ---- asking DNS without knowing of it ------------------------------------------------------------ */
+
+/* How a pure room (dkim/, align/) asks DNS: through a function it is given, which may answer from the network, from a
+ * zone file or from a test's table.  It answers before it returns. */
+enum lookup_status {
+    LOOKUP_OK = 0,   /* at least one record */
+    LOOKUP_NODATA,   /* the name exists, no such record */
+    LOOKUP_NXDOMAIN,
+    LOOKUP_TEMPFAIL  /* no answer, SERVFAIL, bogus, or out of memory */
+};
+
+struct lookup_record {
+    struct slice text; /* A, AAAA: the address in its usual text form; MX, PTR, CNAME: the name, lower case, without its final dot;
+                        * TXT: its strings joined */
+    unsigned preference; /* MX */
+};
+
+struct lookup_answer {
+    enum lookup_status status;
+    const struct lookup_record *records; /* live in the arena given */
+    size_t n;
+};
+
+struct lookup {
+    /* `type`: the record type's number (A 1, PTR 12, MX 15, TXT 16, AAAA 28); CNAMEs are followed. */
+    void (*query)(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret);
+    void *ctx;
+};
+
 /* ---- files that hold secrets -------------------------------------------------------------------- */
 
 /* Reads a whole file of at most `max` bytes into `out`.  With `secret`, a file that others than the
