@@ -300,9 +300,9 @@ void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port,
         return;
     }
     struct server_conn *sc = calloc(1, sizeof(*sc));
-    struct ssl_st *ssl = tls == CONFIG_TLS_IMPLICIT ? tls_server_ssl(d->tls_server) : NULL;
-    if (sc == NULL || (tls == CONFIG_TLS_IMPLICIT && ssl == NULL) ||
-        (sc->conn = conn_accept(d->base, fd, &conn_calls, sc)) == NULL) {
+    if (sc == NULL)
+        close(fd);
+    if (sc == NULL || (sc->conn = conn_accept(d->base, fd, &conn_calls, sc)) == NULL) {
         log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("ip", ip), LOG_STR("error", "out of memory"));
         submission_connection_closed(d->shared, ip);
         free(sc);
@@ -318,8 +318,8 @@ void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port,
         sc->next->prev = &sc->next;
     d->server_conns = sc;
     log_event(LOG_LEVEL_INFO, "connect", LOG_STR("ip", ip), LOG_NUM("port", port));
-    if (ssl != NULL)
-        conn_start_tls(sc->conn, ssl);
+    if (tls == CONFIG_TLS_IMPLICIT)
+        op_start_tls(sc);
     else
         begin_session(sc, NULL);
 }
