@@ -141,8 +141,7 @@ void destination_poke(struct destination *dest)
 static void poke_idle(struct destination *dest)
 {
     struct channel *ch;
-    TAILQ_FOREACH(ch, &dest->channels, mine)
-    {
+    for (ch = TAILQ_FIRST(&dest->channels); ch != NULL; ch = TAILQ_NEXT(ch, mine)) {
         if (ch->job == NULL && ch->was_ready)
             channel_poke(ch);
     }
@@ -255,8 +254,7 @@ static size_t coming(const struct destination *dest)
 {
     size_t n = dest->n_starting;
     struct channel *ch;
-    TAILQ_FOREACH(ch, &dest->channels, mine)
-    {
+    for (ch = TAILQ_FIRST(&dest->channels); ch != NULL; ch = TAILQ_NEXT(ch, mine)) {
         if (is_idle(ch))
             n++;
     }
@@ -273,8 +271,7 @@ static bool wants_channel(const struct destination *dest)
 static void free_idle_channel(struct delivery *d)
 {
     struct channel *ch;
-    TAILQ_FOREACH(ch, &d->channels, all)
-    {
+    for (ch = TAILQ_FIRST(&d->channels); ch != NULL; ch = TAILQ_NEXT(ch, all)) {
         if (is_idle(ch) && ch->dest->n_waiting == 0) {
             delivery_session_quit(ch->session, clock_mono_ms());
             return;

@@ -159,8 +159,7 @@ static void add_human_part(const struct dsn *d, struct strbuf *out)
 static void add_xtext_field(struct strbuf *out, const char *name, const char *xtext)
 {
     struct arena mem = ARENA_INIT(8192);
-    struct slice plain =
-        xtext == NULL || xtext[0] == '\0' ? (struct slice){0} : smtp_xtext_decode(&mem, slice_of(xtext));
+    struct slice plain = xtext == NULL || xtext[0] == '\0' ? SLICE("") : smtp_xtext_decode(&mem, slice_of(xtext));
     if (plain.n > 0 && plain.n <= 500 && slice_is_ascii(plain))
         strbuf_addf(out, "%s: %.*s\r\n", name, SLICE_ARG(plain));
     arena_free(&mem);

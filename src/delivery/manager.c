@@ -108,14 +108,12 @@ void delivery_stop(struct delivery *d, void (*done)(void *ctx), void *ctx)
     d->stopping = true;
     d->stopped = done;
     d->stopped_ctx = ctx;
-    TAILQ_FOREACH(dest, &d->destinations, all)
-    {
+    for (dest = TAILQ_FIRST(&d->destinations); dest != NULL; dest = TAILQ_NEXT(dest, all)) {
         while ((job = destination_take(dest)) != NULL)
             job_keep(job);
         destination_poke(dest);
     }
-    TAILQ_FOREACH(ch, &d->channels, all)
-    {
+    for (ch = TAILQ_FIRST(&d->channels); ch != NULL; ch = TAILQ_NEXT(ch, all)) {
         channel_poke(ch);
     }
     delivery_poke(d);

@@ -108,7 +108,7 @@ enum { MX_RECORDS_MAX = 100 };
 /* RFC 5321 5.1: where we are an MX ourselves, only those with a better preference come into question. */
 static void take_mx(struct route *r, const struct dns_answer *answer)
 {
-    const struct dns_record *sorted[MX_RECORDS_MAX];
+    const struct dns_record *sorted[MX_RECORDS_MAX] = {0};
     size_t n = answer->n < MX_RECORDS_MAX ? answer->n : MX_RECORDS_MAX;
     unsigned below = UINT32_MAX;
     for (size_t i = 0; i < n; i++) {
