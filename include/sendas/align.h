@@ -1,7 +1,9 @@
-/* sendas/align.h - who may send as whom, and the envelope sender that aligns (RFC 9989, 6409 6.1).
+/* sendas/align.h - who may send as whom, and the envelope sender that aligns (RFC 9989, 6409 6.1); and what a receiver
+ * makes of it: SPF (RFC 7208) and DMARC (RFC 9989).
  *
  * Pure: the header's fields, the user's patterns and the client's MAIL FROM go in; out comes either
- * a refusal, or the signing domain, the reverse-path for the wire and where bounces go. */
+ * a refusal, or the signing domain, the reverse-path for the wire and where bounces go.
+ * SPF and DMARC ask DNS through the struct lookup they are given. */
 #ifndef SENDAS_ALIGN_H
 #define SENDAS_ALIGN_H
 
@@ -40,5 +42,77 @@ struct align_result {
  * 0 and *ret (slices live in the arena); -1 and the refusal in *v: 550 5.7.1 or 5.6.0 with the reason;
  * 451 4.3.0 when out of memory. */
 int align_check(struct arena *a, const struct align_request *req, struct align_result *ret, struct smtp_verdict *v);
+
+/* ---- SPF (RFC 7208) ------------------------------------------------------------------------------- */
+
+enum spf_result { SPF_NONE = 0, SPF_NEUTRAL, SPF_PASS, SPF_FAIL, SPF_SOFTFAIL, SPF_TEMPERROR, SPF_PERMERROR };
+
+/* "none", "softfail" ... as in Authentication-Results (RFC 8601 2.7.2). */
+const char *spf_result_name(enum spf_result r);
+
+struct spf_request {
+    struct slice ip;       /* the client's address in text form, IPv4 or IPv6 */
+    struct slice sender;   /* MAIL FROM without angle brackets; empty: the null sender, then HELO's name is checked */
+    struct slice helo;     /* may be empty */
+    struct slice receiver; /* our host name, for %{r} of an explanation; may be empty */
+    int64_t now;           /* seconds since the epoch, for %{t} of an explanation */
+};
+
+struct spf_verdict {
+    enum spf_result result;
+    bool of_helo;              /* HELO's name was checked (RFC 7208 2.4): smtp.helo, otherwise smtp.mailfrom */
+    struct slice domain;       /* what was checked, lower case, A-labels where it is a name; may be empty */
+    struct slice mechanism;    /* what matched, as the record has it ("-all", "ip4:192.0.2.0/24"); empty: nothing did */
+    struct slice mechanism_of; /* the domain whose record it stands in; empty: nothing matched */
+    struct slice explanation;  /* a domain's own words on SPF_FAIL (RFC 7208 6.2); printable ASCII; empty: none */
+    struct slice why;          /* one plain sentence without a final dot; one line; never empty */
+};
+
+/* check_host() of RFC 7208 4.  Slices of *ret live in the arena.  At most 11 TXT queries, and 10 terms of 10 address
+ * queries each.  When memory ends the result is SPF_TEMPERROR. */
+void spf_check(struct arena *a, const struct lookup *dns, const struct spf_request *req, struct spf_verdict *ret);
+
+/* ---- DMARC (RFC 9989) ------------------------------------------------------------------------------ */
+
+enum dmarc_result { DMARC_NONE = 0, DMARC_PASS, DMARC_FAIL, DMARC_TEMPERROR, DMARC_PERMERROR };
+enum dmarc_policy { DMARC_POLICY_NONE = 0, DMARC_POLICY_QUARANTINE, DMARC_POLICY_REJECT };
+
+/* "none", "pass" ... as in Authentication-Results; "none", "quarantine", "reject". */
+const char *dmarc_result_name(enum dmarc_result r);
+const char *dmarc_policy_name(enum dmarc_policy p);
+
+struct dmarc_request {
+    const struct slice *from;      /* the domain of every address of every From: field, in any form; n_from may be 0 */
+    size_t n_from;
+    const struct spf_verdict *spf; /* NULL: SPF was not checked */
+    const struct slice *dkim;      /* d= of every signature that passed */
+    size_t n_dkim;
+    bool dkim_temperror;           /* a signature could not be checked for now: no DMARC_FAIL is certain */
+};
+
+struct dmarc_verdict {
+    enum dmarc_result result;
+    struct slice from;          /* the Author Domain, A-labels in lower case: header.from; empty: there is none to judge */
+    struct slice org;           /* its Organizational Domain; empty without a record */
+    struct slice record_of;     /* the domain whose record applies; empty: none */
+    struct slice record;        /* that record, as published */
+    const char *policy_tag;     /* "p", "sp" or "np": which one applies; NULL without a record */
+    enum dmarc_policy published; /* what this tag says */
+    enum dmarc_policy policy;   /* what is to be done: lower by one step than published with t=y (RFC 9989 4.7) */
+    bool testing;               /* t=y */
+    const char *aligned_by;     /* "dkim" or "spf" on DMARC_PASS, otherwise NULL */
+    struct slice aligned;       /* that domain */
+    struct slice why;           /* one plain sentence without a final dot; one line; never empty */
+};
+
+/* Finds the policy by the tree walk (RFC 9989 4.10: at most 8 queries a name) and judges.  Slices of *ret live in the
+ * arena.  At most DMARC_DKIM_MAX signing domains are compared.  When memory ends the result is DMARC_TEMPERROR. */
+enum { DMARC_DKIM_MAX = 16 };
+void dmarc_check(struct arena *a, const struct lookup *dns, const struct dmarc_request *req, struct dmarc_verdict *ret);
+
+/* The Organizational Domain of `domain` (RFC 9989 4.10.2), A-labels in lower case, into the arena: 0; -1 when it is no
+ * domain name, DNS does not answer, or out of memory. */
+int dmarc_organizational_domain(struct arena *a, const struct lookup *dns, struct slice domain, struct slice *ret,
+                                struct err *err);
 
 #endif
