@@ -15,6 +15,6 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from . import clients, messages, verifiers  # noqa: E402,F401
+from . import clients, messages, servers, testing, verifiers  # noqa: E402,F401
 from .daemon import BINARY, PASSWORD, SANITIZED, Sendas, cli  # noqa: E402,F401
 from .testing import Lab, check, equal, note, run, until  # noqa: E402,F401

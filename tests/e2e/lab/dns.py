@@ -20,6 +20,7 @@ fallback 60 IN MX 20 mx3
 refused 60 IN MX 10 dead
 refused 60 IN MX 20 mx3
 odd 60 IN MX 10 mx4
+relay 60 IN A 127.0.0.7
 loop 60 IN MX 10 mail.example.org.
 noaddress 60 IN MX 10 nohost
 nohost 60 IN TXT "no address here"

@@ -227,14 +227,25 @@ class Scripted:
     address, name = "127.0.0.5", "mx4.test"
 
     def __init__(self):
-        self.replies, self.dialogue, self.messages = {}, [], []
+        self.replies, self.dialogue, self.messages, self.connections = {}, [], [], []
         self.listener = socket.create_server((self.address, 25), backlog=64)
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self):
         while True:
             connection, _ = self.listener.accept()
+            self.connections.append(connection)
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
+
+    def answer(self, **replies):
+        """From here on these; connections that are kept open end, so that nothing is left of what held before."""
+        self.replies = {"." if verb == "dot" else verb: reply for verb, reply in replies.items()}
+        for connection in self.connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+        self.connections.clear()
 
     def _reply(self, verb, line, default):
         reply = self.replies.get(verb, default)
