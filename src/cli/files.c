@@ -20,8 +20,9 @@ struct slice directory_of(const char *path)
 
 int give_to_daemon(const char *path, unsigned mode, struct err *err)
 {
-    const struct passwd *user = geteuid() == 0 ? getpwnam(DAEMON_USER) : NULL;
-    if (user == NULL)
+    char strings[4096];
+    struct passwd entry, *user = NULL;
+    if (geteuid() != 0 || getpwnam_r(DAEMON_USER, &entry, strings, sizeof(strings), &user) != 0 || user == NULL)
         return 0;
     if (chown(path, 0, user->pw_gid) < 0 || chmod(path, mode) < 0)
         return err_set(err, "cannot give %s to the group of %s: %s", path, DAEMON_USER, strerror(errno));

@@ -69,7 +69,8 @@ int intake_settings_of(struct config **pc, struct intake_settings **ret, struct 
     struct intake_settings *s = calloc(1, sizeof(*s));
     if (s == NULL) {
         config_free(pc);
-        return err_set(err, "out of memory");
+        err_set(err, "out of memory");
+        return -1;
     }
     s->references = 1;
     s->config = *pc;
