@@ -82,17 +82,19 @@ const char *dmarc_result_name(enum dmarc_result r);
 const char *dmarc_policy_name(enum dmarc_policy p);
 
 struct dmarc_request {
-    const struct slice *from;      /* the domain of every address of every From: field, in any form; n_from may be 0 */
+    const struct slice *from;           /* the domain of every address in From:, in any form; n_from may be 0 */
     size_t n_from;
-    const struct spf_verdict *spf; /* NULL: SPF was not checked */
-    const struct slice *dkim;      /* d= of every signature that passed */
+    bool from_repeated;                 /* more than one From: field: nobody knows the author (RFC 9989 4.4) */
+    const struct spf_verdict *spf;      /* NULL: SPF was not checked */
+    const struct slice *dkim;           /* d= of every signature that passed */
     size_t n_dkim;
-    bool dkim_temperror;           /* a signature could not be checked for now: no DMARC_FAIL is certain */
+    const struct slice *dkim_temperror; /* d= of every signature that could not be judged for now */
+    size_t n_dkim_temperror;
 };
 
 struct dmarc_verdict {
     enum dmarc_result result;
-    struct slice from;          /* the Author Domain, A-labels in lower case: header.from; empty: there is none to judge */
+    struct slice from;          /* the Author Domain, A-labels in lower case: header.from; empty: none to judge */
     struct slice org;           /* its Organizational Domain; empty without a record */
     struct slice record_of;     /* the domain whose record applies; empty: none */
     struct slice record;        /* that record, as published */
@@ -106,7 +108,8 @@ struct dmarc_verdict {
 };
 
 /* Finds the policy by the tree walk (RFC 9989 4.10: at most 8 queries a name) and judges.  Slices of *ret live in the
- * arena.  At most DMARC_DKIM_MAX signing domains are compared.  When memory ends the result is DMARC_TEMPERROR. */
+ * arena.  At most DMARC_DKIM_MAX signing domains of each list are compared.  When memory ends the result is
+ * DMARC_TEMPERROR. */
 enum { DMARC_DKIM_MAX = 16 };
 void dmarc_check(struct arena *a, const struct lookup *dns, const struct dmarc_request *req, struct dmarc_verdict *ret);
 
