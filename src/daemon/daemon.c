@@ -102,22 +102,27 @@ static int start_delivery(struct daemon *d, struct err *err)
     return delivery_new(&deps, d->settings, &d->delivery, err);
 }
 
-static int start(struct daemon *d, struct err *err)
+/* A certificate and key that do not fit are a mistake in the configuration, a port in use is not: *ret_code tells. */
+static int start(struct daemon *d, int *ret_code, struct err *err)
 {
     const struct config *c = d->settings->config;
 
+    *ret_code = EXIT_CONFIGURATION;
+    if (tls_server_new(c, &d->tls_server, err) < 0 || tls_client_new(c, &d->tls_client, err) < 0)
+        return -1;
+    *ret_code = EXIT_FAILED;
     raise_descriptor_limit(d, c);
     d->base = event_base_new();
     d->shared = submission_shared_new();
     if (d->base == NULL || d->shared == NULL)
         return err_set(err, "out of memory");
-    if (tls_server_new(c, &d->tls_server, err) < 0 || tls_client_new(c, &d->tls_client, err) < 0 ||
-        listeners_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
+    if (listeners_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
         daemon_watch(d, err) < 0)
         return -1;
     daemon_warn_settings(c, NULL);
     listeners_commit(d, c);
     queue_start(d->queue);
+    *ret_code = EXIT_OK;
     return 0;
 }
 
@@ -153,8 +158,8 @@ int daemon_run(const char *config_path)
     if (intake_settings_load(config_path, &d.settings, &err) < 0)
         return fail(EXIT_CONFIGURATION, &err);
     log_configure(d.settings->config->log.level, d.settings->config->log.format);
-    if (start(&d, &err) < 0) {
-        code = fail(EXIT_FAILED, &err);
+    if (start(&d, &code, &err) < 0) {
+        fail(code, &err);
     } else {
         log_event(LOG_LEVEL_INFO, "ready", LOG_STR("version", SENDAS_VERSION), LOG_NUM("pid", getpid()),
                   LOG_STR("hostname", d.settings->config->hostname), LOG_NUM("waiting", queue_length(d.queue)));

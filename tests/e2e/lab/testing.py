@@ -15,6 +15,7 @@ from .dns import Dns, sender_zone
 from .pki import Pki, dkim_key
 
 _checks, _failures, _notes = 0, [], []
+NEEDED_FOR = {"npm": "nodemailer and mailauth"}
 SENDER_DOMAINS = ("example.org", "example.net", "xn--bcher-kva.example")
 
 
@@ -128,9 +129,13 @@ def accepts(port):
         return False
 
 
-def run(name, tests, needs=()):
-    """Runs each test(lab); names on the command line choose among them."""
+def run(tests, needs=(), only_with=None):
+    """Runs each test(lab); names on the command line choose among them.  `needs`: what has to be fetched; a test that makes
+    no sense without one of these names it in `only_with` and is skipped where it cannot be had."""
     missing = world.enter(needs)
+    if only_with in missing:
+        print(f"skipped: {NEEDED_FOR[only_with]}: npm is not here, or its registry cannot be reached")
+        sys.exit(77)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     scratch = Path(tempfile.mkdtemp(prefix="sendas-lab-"))
     scratch.chmod(0o755)
@@ -157,11 +162,8 @@ def run(name, tests, needs=()):
             print(f"kept: {scratch}")
         else:
             shutil.rmtree(scratch, ignore_errors=True)
-    skipped = f", skipped for want of npm or its registry: {', '.join(_notes_skipped(missing))}" if missing else ""
+    skipped = "".join(f", without {NEEDED_FOR[name]}" for name in missing)
     extra = "".join(f", {text}" for text in _notes)
     print(f"{_checks - len(_failures)} of {_checks} checks passed in {len(chosen)} cases{extra}{skipped}", flush=True)
     os._exit(1 if _failures or not _checks else 0)
 
-
-def _notes_skipped(missing):
-    return [what for name in missing for what in {"npm": ("nodemailer", "mailauth")}.get(name, (name,))]
