@@ -1,0 +1,160 @@
+/* Canonicalisation once more, for the verifier alone: simple and relaxed, header and body (RFC 6376 3.4).
+ *
+ * canon.c is the signer's and is not used here, on purpose: what one of the two gets wrong the other finds. */
+#include "verify.h"
+
+/* ---- header fields -------------------------------------------------------------------------------------------------
+ */
+
+static bool is_wsp(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* A CRLF that white space follows, or that ends the value: a fold goes, any other CR or LF is text. */
+static bool is_fold(struct slice s, size_t at)
+{
+    return s.p[at] == '\r' && at + 1 < s.n && s.p[at + 1] == '\n' && (at + 2 == s.n || is_wsp(s.p[at + 2]));
+}
+
+/* RFC 6376 3.4.2: unfolded, each run of WSP one SP, none at either end. */
+static void relax_value(struct strbuf *out, struct slice value)
+{
+    bool text = false, space = false;
+    for (size_t i = 0; i < value.n; i++) {
+        if (is_fold(value, i)) {
+            i++;
+            continue;
+        }
+        if (is_wsp(value.p[i])) {
+            space = true;
+            continue;
+        }
+        if (space && text)
+            strbuf_add_char(out, ' ');
+        strbuf_add_char(out, value.p[i]);
+        text = true;
+        space = false;
+    }
+}
+
+void dkim_verify_field(struct strbuf *out, const struct field *f, struct slice value, bool relaxed)
+{
+    if (relaxed) {
+        for (size_t i = 0; i < f->name.n; i++) {
+            char c = f->name.p[i];
+            strbuf_add_char(out, c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c);
+        }
+        strbuf_add_char(out, ':');
+        relax_value(out, value);
+    } else {
+        /* RFC 6376 3.4.1: as it stands, with any white space before the colon */
+        strbuf_add(out, f->raw.p, (size_t)(f->value.p - f->raw.p));
+        strbuf_add_slice(out, value);
+    }
+    strbuf_add_str(out, "\r\n");
+}
+
+/* ---- the body
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* An octet is one of five things; what a CRLF or white space is worth shows only later. */
+struct body {
+    EVP_MD_CTX *md;
+    bool relaxed;
+    uint64_t limit;  /* of octets that are hashed */
+    uint64_t length; /* octets of the canonical form so far */
+    uint64_t lines;  /* CRLFs seen that nothing has followed yet */
+    bool cr, space;
+    bool failed;
+    unsigned char out[4096];
+    size_t n;
+};
+
+static void body_flush(struct body *b)
+{
+    if (b->n > 0 && EVP_DigestUpdate(b->md, b->out, b->n) != 1)
+        b->failed = true;
+    b->n = 0;
+}
+
+static void body_put(struct body *b, char c)
+{
+    if (b->length++ >= b->limit)
+        return;
+    if (b->n == sizeof(b->out))
+        body_flush(b);
+    b->out[b->n++] = (unsigned char)c;
+}
+
+/* An octet that counts, and so does everything that was held back before it. */
+static void body_text(struct body *b, char c)
+{
+    while (b->lines > 0) {
+        body_put(b, '\r');
+        body_put(b, '\n');
+        b->lines--;
+    }
+    if (b->space)
+        body_put(b, ' ');
+    b->space = false;
+    body_put(b, c);
+}
+
+static void body_octet(struct body *b, char c)
+{
+    bool cr = b->cr;
+    b->cr = false;
+    if (cr && c == '\n') {
+        b->lines++;
+        b->space = false; /* at the end of a line it is ignored */
+        return;
+    }
+    if (cr)
+        body_text(b, '\r');
+    if (c == '\r')
+        b->cr = true;
+    else if (b->relaxed && is_wsp(c))
+        b->space = true;
+    else
+        body_text(b, c);
+}
+
+static void body_end(struct body *b)
+{
+    if (b->cr)
+        body_text(b, '\r');
+    /* RFC 6376 3.4.3: lines at the end become one CRLF, and a body without any octet is one; 3.4.4: but not if relaxed.
+     */
+    if (b->length > 0 || !b->relaxed) {
+        body_put(b, '\r');
+        body_put(b, '\n');
+    }
+    body_flush(b);
+}
+
+static int body_read(struct body *b, const struct dkim_body_source *source)
+{
+    char block[16384];
+    uint64_t offset = 0;
+    ssize_t n;
+    while ((n = source->read(source->ctx, offset, block, sizeof(block))) > 0) {
+        for (ssize_t i = 0; i < n; i++)
+            body_octet(b, block[i]);
+        offset += (uint64_t)n;
+    }
+    body_end(b);
+    return n < 0 || b->failed ? -1 : 0;
+}
+
+int dkim_verify_body(const struct dkim_body_source *body, bool relaxed, uint64_t limit,
+                     unsigned char ret[DKIM_HASH_SIZE], uint64_t *ret_length)
+{
+    struct body b = {.md = EVP_MD_CTX_new(), .relaxed = relaxed, .limit = limit};
+    int status = b.md != NULL && EVP_DigestInit_ex(b.md, EVP_sha256(), NULL) == 1 ? body_read(&b, body) : -1;
+    if (status == 0 && EVP_DigestFinal_ex(b.md, ret, NULL) != 1)
+        status = -1;
+    EVP_MD_CTX_free(b.md);
+    *ret_length = b.length;
+    return status;
+}
