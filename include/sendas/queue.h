@@ -105,6 +105,7 @@ struct queue_item {
     char *domain;
     /* Wall clock, as it goes at the moment: when the clock was set in between, both have moved with it. */
     int64_t created_ms, expires_ms;
+    uint32_t user_tag; /* equal for all messages of a user, and hardly ever for two users: known before the item is loaded */
     /* filled in by queue_load; NULL/0 before */
     char *sender, *bounce_to, *user, *envid, *message_id;
     int ret;
@@ -138,6 +139,8 @@ struct queue_result {
 
 /* When would a recipient with `attempts` attempts made be tried again, counted from now?  Jitter included. */
 int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts);
+/* What waits for a domain that `which` says yes to is due now, whenever its next attempt was to be. */
+void queue_hasten(struct queue *q, bool (*which)(void *ctx, const char *domain), void *ctx);
 /* Gives the item back, at any time: loads and reads under way are cancelled, their `done` is not called.  results[i] belongs to item->recipients[i] (results NULL: QUEUE_KEEP for all).
  * `note`: a line for trace about this attempt, may be NULL.  The item is freed.
  * *next_ms per deferred recipient follows queue_retry_delay_ms at the time of the call, or `retry_after_ms` if that is > 0. */

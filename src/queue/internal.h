@@ -51,6 +51,7 @@ struct entry {
     int64_t message_row;
     const char *domain; /* behind `index` */
     char id[QUEUE_ID_SIZE];
+    uint32_t user_tag;
     unsigned n;       /* recipients */
     uint16_t index[]; /* their indexes, ascending */
 };
@@ -78,10 +79,13 @@ int schedule_add(struct schedule *s, struct entry *e);
 struct entry *schedule_first(const struct schedule *s);
 /* Takes the entry that is due first out; NULL when there is none. */
 struct entry *schedule_take(struct schedule *s);
+/* Entries of the domains that `which` says yes to are due at `due_ms` at the latest. */
+void schedule_hasten(struct schedule *s, int64_t due_ms, bool (*which)(void *ctx, const char *domain), void *ctx);
+uint32_t schedule_user_tag(struct slice user);
 /* Room for `n` entries in all, so that adding that many cannot fail. */
 int schedule_reserve(struct schedule *s, size_t n);
 void schedule_free(struct schedule *s);
-/* base_ms -10% .. +10%. */
+/* base_ms, up to a tenth more.  Never less: who asks for a minute (greylisting) gets it. */
 int64_t schedule_jitter(int64_t base_ms);
 
 /* ---- the store: one connection to the file ---------------------------------------------------------------------- */
@@ -115,7 +119,7 @@ enum queue_status store_status(int rc, int cause);
 struct store_waiting {
     int64_t key, created_ms, expires_ms, next_ms; /* wall clock */
     const char *id;
-    struct slice domain;
+    struct slice domain, user;
 };
 int store_scan(struct store *s, int (*each)(void *ctx, const struct store_waiting *w), void *ctx, size_t *messages);
 int store_last_row(struct store *s, int64_t *ret);

@@ -73,6 +73,7 @@ static struct item *item_new(struct entry *e)
     it->entry = e;
     it->item.message_row = e->message_row;
     it->item.domain = (char *)e->domain;
+    it->item.user_tag = e->user_tag;
     memcpy(it->item.id, e->id, sizeof(it->item.id));
     /* By the wall clock as it goes now: if it was set since, both have moved with it, and nothing expires early. */
     it->item.created_ms = e->created_ms + wall_less_mono;
@@ -131,6 +132,12 @@ int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts)
     size_t i = attempts > 0 ? attempts - 1 : 0;
 
     return schedule_jitter(q->retry_ms[i < q->n_retry ? i : q->n_retry - 1]);
+}
+
+void queue_hasten(struct queue *q, bool (*which)(void *ctx, const char *domain), void *ctx)
+{
+    schedule_hasten(&q->schedule, clock_mono_ms(), which, ctx);
+    arm(q);
 }
 
 /* ---- results come back ----------------------------------------------------------------------------------------------
@@ -220,7 +227,8 @@ static void on_read(void *ctx)
 /* The entries that the message will be, due at once. */
 static struct entry *entries_of(const struct queue_message *m, int64_t now_ms, int64_t lifetime_ms)
 {
-    struct entry like = {.created_ms = now_ms, .expires_ms = now_ms + lifetime_ms};
+    struct entry like = {
+        .created_ms = now_ms, .expires_ms = now_ms + lifetime_ms, .user_tag = schedule_user_tag(m->user)};
     struct pending one = {0}, *v = m->n_recipients == 1 ? &one : calloc(m->n_recipients, sizeof(*v));
     struct entry *list = NULL;
 
@@ -379,6 +387,7 @@ static struct entry *split(struct queue *q, const struct item *it)
     later->created_ms = e->created_ms;
     later->expires_ms = e->expires_ms;
     later->message_row = e->message_row;
+    later->user_tag = e->user_tag;
     memcpy(later->id, e->id, sizeof(later->id));
     filter(later, it, DEFERRED);
     return later;

@@ -62,6 +62,7 @@ struct entry *entries_build(const struct entry *like, struct pending *v, size_t 
         e->created_ms = like->created_ms;
         e->expires_ms = like->expires_ms;
         e->message_row = like->message_row;
+        e->user_tag = like->user_tag;
         memcpy(e->id, like->id, sizeof(e->id));
         for (size_t i = from; i < to; i++)
             e->index[i - from] = v[i].index;
@@ -126,26 +127,53 @@ struct entry *schedule_first(const struct schedule *s)
     return s->n > 0 ? s->heap[0] : NULL;
 }
 
-struct entry *schedule_take(struct schedule *s)
+/* Puts `e` at `i` or below. */
+static void sift_down(struct schedule *s, size_t i, struct entry *e)
 {
-    if (s->n == 0)
-        return NULL;
-    struct entry *first = s->heap[0], *last = s->heap[--s->n];
-    size_t i = 0;
     for (;;) {
         size_t child = 2 * i + 1;
         if (child >= s->n)
             break;
         if (child + 1 < s->n && before(s->heap[child + 1], s->heap[child]))
             child++;
-        if (!before(s->heap[child], last))
+        if (!before(s->heap[child], e))
             break;
         s->heap[i] = s->heap[child];
         i = child;
     }
+    s->heap[i] = e;
+}
+
+struct entry *schedule_take(struct schedule *s)
+{
+    if (s->n == 0)
+        return NULL;
+    struct entry *first = s->heap[0], *last = s->heap[--s->n];
     if (s->n > 0)
-        s->heap[i] = last;
+        sift_down(s, 0, last);
     return first;
+}
+
+void schedule_hasten(struct schedule *s, int64_t due_ms, bool (*which)(void *ctx, const char *domain), void *ctx)
+{
+    size_t changed = 0;
+
+    for (size_t i = 0; i < s->n; i++)
+        if (s->heap[i]->due_ms > due_ms && which(ctx, s->heap[i]->domain)) {
+            s->heap[i]->due_ms = due_ms;
+            changed++;
+        }
+    for (size_t i = changed > 0 ? s->n / 2 : 0; i-- > 0;)
+        sift_down(s, i, s->heap[i]);
+}
+
+uint32_t schedule_user_tag(struct slice user)
+{
+    uint32_t tag = 2166136261U; /* FNV-1a */
+
+    for (size_t i = 0; i < user.n; i++)
+        tag = (tag ^ (unsigned char)user.p[i]) * 16777619U;
+    return tag;
 }
 
 void schedule_free(struct schedule *s)
@@ -163,6 +191,6 @@ int64_t schedule_jitter(int64_t base_ms)
     /* Without randomness there is just no jitter. */
     if (base_ms <= 0 || getrandom(&random, sizeof(random), 0) != sizeof(random))
         return base_ms > 0 ? base_ms : 0;
-    int64_t span = base_ms / 5;
-    return base_ms - base_ms / 10 + (int64_t)((uint64_t)random * (uint64_t)(span + 1) >> 32);
+    int64_t span = base_ms / 10;
+    return base_ms + (int64_t)((uint64_t)random * (uint64_t)(span + 1) >> 32);
 }

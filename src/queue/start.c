@@ -78,6 +78,7 @@ static int load_waiting(void *ctx, const struct store_waiting *w)
         l->like.message_row = key_message(w->key);
         l->like.created_ms = to_mono(l, w->created_ms, 0);
         l->like.expires_ms = to_mono(l, w->expires_ms, q->lifetime_ms);
+        l->like.user_tag = schedule_user_tag(w->user);
         snprintf(l->like.id, sizeof(l->like.id), "%s", w->id);
     }
     if (l->n == l->cap) {

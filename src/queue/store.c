@@ -59,7 +59,7 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
                          " WHERE row = ?",
     [SQL_LOAD_RECIPIENT] = "SELECT address, orcpt, notify, attempts, warned FROM recipient WHERE row = ?",
     [SQL_READ_CHUNK] = "SELECT bytes FROM chunk WHERE row = ?",
-    [SQL_SCAN] = "SELECT r.row, r.domain, r.next_ms, m.id, m.created_ms, m.expires_ms, m.held FROM recipient r"
+    [SQL_SCAN] = "SELECT r.row, r.domain, r.next_ms, m.id, m.created_ms, m.expires_ms, m.held, m.user FROM recipient r"
                  " CROSS JOIN message m ON m.row = r.row >> 16 ORDER BY r.row",
     [SQL_LAST_ROW] = "SELECT max((SELECT ifnull(max(row), 0) FROM message),"
                      " (SELECT ifnull(max(row) >> 16, 0) FROM chunk),"
@@ -563,6 +563,7 @@ int store_scan(struct store *s, int (*each)(void *ctx, const struct store_waitin
             .id = (const char *)sqlite3_column_text(r.st, 3),
             .created_ms = sqlite3_column_int64(r.st, 4),
             .expires_ms = sqlite3_column_int64(r.st, 5),
+            .user = slice_from(sqlite3_column_text(r.st, 7), (size_t)sqlite3_column_bytes(r.st, 7)),
         };
         if (key_message(w.key) != last)
             ++*messages;
