@@ -27,7 +27,7 @@ void cmd_helo(struct submission *s, struct slice args)
         session_reply(s, 250, "", session_config(s)->hostname);
 }
 
-/* What is offered, as the state has it; DSN (RFC 3461) is not. */
+/* What is offered, as the state has it. */
 static void add_extensions(const struct submission *s, struct strbuf *out)
 {
     const struct config *c = session_config(s);
@@ -37,7 +37,8 @@ static void add_extensions(const struct submission *s, struct strbuf *out)
                 "250-SIZE %" PRIu64 "\r\n"
                 "250-8BITMIME\r\n"
                 "250-SMTPUTF8\r\n"
-                "250-CHUNKING\r\n",
+                "250-CHUNKING\r\n"
+                "250-DSN\r\n",
                 c->hostname, c->limits.message_size);
     if (s->tls[0] == '\0')
         strbuf_add_str(out, "250-STARTTLS\r\n");

@@ -58,7 +58,8 @@ enum dots_state { DOTS_LINE_START = 0, DOTS_DOT, DOTS_DOT_CR, DOTS_TEXT, DOTS_CR
 struct txn {
     struct arena mem;
     bool null_sender, smtputf8, eightbit;
-    struct slice mail_from;
+    enum smtp_ret ret; /* RFC 3461: RET, and ENVID as xtext */
+    struct slice mail_from, envid;
     struct intake_recipient *recipients;
     size_t n_recipients, cap_recipients;
 };

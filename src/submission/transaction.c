@@ -23,8 +23,10 @@ static struct txn *txn_new(const struct config *c, const struct smtp_mail *mail)
     t->null_sender = mail->null_path;
     t->smtputf8 = mail->smtputf8;
     t->eightbit = mail->body == SMTP_BODY_8BITMIME;
+    t->ret = mail->ret;
     t->mail_from = mail->null_path ? SLICE("") : arena_copy(&t->mem, mail->sender.address);
-    if (t->mail_from.p == NULL)
+    t->envid = arena_copy(&t->mem, mail->envid);
+    if (t->mail_from.p == NULL || t->envid.p == NULL)
         txn_free(&t);
     return t;
 }
@@ -46,9 +48,6 @@ void txn_end(struct submission *s, bool accepted)
 static int admit_message(struct submission *s, const struct smtp_mail *mail, struct smtp_verdict *v)
 {
     uint64_t max = session_config(s)->limits.message_size;
-    /* Not offered: RFC 3461 6. */
-    if (mail->ret != SMTP_RET_NONE || mail->envid.n > 0)
-        return smtp_verdict_set(v, 555, "5.5.4", "DSN parameters are not offered");
     /* RFC 1870 6.1 */
     if (mail->has_size && mail->size > max)
         return smtp_verdict_set(v, 552, "5.3.4", "Message too large: the limit is %llu octets",
@@ -93,9 +92,11 @@ static int add_recipient(struct txn *t, const struct smtp_rcpt *rcpt)
         t->cap_recipients = cap;
     }
     struct slice address = arena_copy(&t->mem, rcpt->recipient.address);
-    if (address.p == NULL)
+    struct slice orcpt = arena_copy(&t->mem, rcpt->orcpt);
+    if (address.p == NULL || orcpt.p == NULL)
         return -1;
-    t->recipients[t->n_recipients++] = (struct intake_recipient){.address = address, .orcpt = SLICE("")};
+    t->recipients[t->n_recipients++] =
+        (struct intake_recipient){.address = address, .orcpt = orcpt, .notify = rcpt->notify};
     return 0;
 }
 
@@ -105,8 +106,6 @@ void cmd_rcpt(struct submission *s, struct slice args)
     struct smtp_verdict v;
     if (smtp_rcpt_parse(args, s->txn->smtputf8, &rcpt, &v) < 0) {
         session_reply_verdict(s, &v);
-    } else if (rcpt.notify != SMTP_NOTIFY_DEFAULT || rcpt.orcpt.n > 0) {
-        session_reply(s, 555, "5.5.4", "DSN parameters are not offered");
     } else if (s->txn->n_recipients >= session_config(s)->limits.recipients) {
         /* RFC 5321 4.5.3.1.10: 452, so that the client sends the rest in another transaction */
         session_reply(s, 452, "4.5.3", "Too many recipients");
@@ -135,7 +134,8 @@ int txn_begin_content(struct submission *s)
         .mail_from = t->mail_from,
         .smtputf8 = t->smtputf8,
         .eightbit = t->eightbit,
-        .envid = SLICE(""),
+        .ret = t->ret,
+        .envid = t->envid,
         .recipients = t->recipients,
         .n_recipients = t->n_recipients,
     };

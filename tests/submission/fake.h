@@ -95,8 +95,18 @@ static struct intake *fake_intake_begin(void *ctx, struct intake_settings *setti
     strbuf_add_str(&f->transcript, "A: begin <");
     strbuf_add_slice(&f->transcript, e->mail_from);
     strbuf_add_char(&f->transcript, '>');
-    for (size_t i = 0; i < e->n_recipients; i++)
-        strbuf_addf(&f->transcript, "%s<%.*s>", i == 0 ? " to " : ",", SLICE_ARG(e->recipients[i].address));
+    for (size_t i = 0; i < e->n_recipients; i++) {
+        const struct intake_recipient *r = &e->recipients[i];
+        strbuf_addf(&f->transcript, "%s<%.*s>", i == 0 ? " to " : ",", SLICE_ARG(r->address));
+        if (r->notify != SMTP_NOTIFY_DEFAULT)
+            strbuf_addf(&f->transcript, " notify=%u", r->notify);
+        if (r->orcpt.n > 0)
+            strbuf_addf(&f->transcript, " orcpt=%.*s", SLICE_ARG(r->orcpt));
+    }
+    if (e->ret != SMTP_RET_NONE)
+        strbuf_addf(&f->transcript, " ret=%d", e->ret);
+    if (e->envid.n > 0)
+        strbuf_addf(&f->transcript, " envid=%.*s", SLICE_ARG(e->envid));
     strbuf_addf(&f->transcript, "%s%s%s%s\n", origin->extended ? "" : " helo", e->null_sender ? " null" : "",
                 e->smtputf8 ? " utf8" : "", e->eightbit ? " 8bit" : "");
     f->intake = calloc(1, sizeof(*f->intake));
