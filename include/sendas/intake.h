@@ -6,7 +6,8 @@
  *   intake_abort   the client went away
  *
  * src/intake/intake.c tells it from top to bottom.  Nothing leaves unsigned: each step either hands on
- * or ends with a refusal.  A DSN of our own goes the same way (intake_dsn). */
+ * or ends with a refusal, and the signatures are verified on what will be stored before it is.  A DSN of our own goes the
+ * same way (intake_dsn). */
 #ifndef SENDAS_INTAKE_H
 #define SENDAS_INTAKE_H
 
@@ -85,6 +86,10 @@ void intake_commit(struct intake *in, void (*done)(void *ctx, const struct smtp_
 void intake_abort(struct intake **pin);
 /* After commit, when the client has gone: done will not be called; the message is still queued. */
 void intake_detach(struct intake *in);
+
+/* How many messages of this process were refused because their own signatures did not verify: more than none is a
+ * defect or a broken machine.  Any thread. */
+unsigned long intake_signature_failures(void);
 
 /* ---- without a queue: the `sendas sign` filter ---------------------------------------------------------------------- */
 

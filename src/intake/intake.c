@@ -5,11 +5,13 @@
  *   commit   on a worker:  fix_up         fields are added and removed (fixup.c, received.c)
  *                          check_senders  may this user send this, and with which envelope sender? (align/)
  *                          sign           every key of the From domain signs (dkim/)
+ *                          check_signatures  what will be stored is read back and verified (dkim/)
  *            on the loop:  store          the queue takes it, and commits
  *   finish   the verdict
  *
  * Each step hands on or leaves a refusal in in->verdict, and there is no way around a step: what reaches store() is
- * signed.  Between commit and finish the worker alone touches the message, then the loop alone again. */
+ * signed, and was seen to be.  Between commit and finish the worker alone touches the message, then the loop alone
+ * again. */
 #include "internal.h"
 
 #include "sendas/align.h"
@@ -249,13 +251,6 @@ static int check_senders(struct intake *in)
 /* ---- step 3: the signatures -----------------------------------------------------------------------------------------
  */
 
-static void log_signed(const struct intake *in, const struct dkim_key *key)
-{
-    log_event(LOG_LEVEL_INFO, "signed", LOG_STR("queue", in->message.id), LOG_SLICE("user", logged_user(in)),
-              LOG_STR("domain", dkim_key_domain(key)), LOG_STR("selector", dkim_key_selector(key)),
-              LOG_STR("algorithm", dkim_algorithm_name(dkim_key_algorithm(key))));
-}
-
 static int sign(struct intake *in, time_t now)
 {
     size_t n;
@@ -264,14 +259,33 @@ static int sign(struct intake *in, time_t now)
         return smtp_verdict_set(&in->verdict, 451, "4.7.5", "The message could not be signed");
     strbuf_add_slice(&in->head, strbuf_slice(&in->header));
     strbuf_add_str(&in->head, "\r\n");
-    if (in->head.failed)
-        return smtp_verdict_set(&in->verdict, 451, "4.3.0", "Out of memory");
+    return in->head.failed ? smtp_verdict_set(&in->verdict, 451, "4.3.0", "Out of memory") : 0;
+}
+
+/* ---- step 4: the last look: what is described for the queue, and no memory of how it was made
+ * ------------------------
+ */
+
+static void log_signed(const struct intake *in, const struct dkim_key *key)
+{
+    log_event(LOG_LEVEL_INFO, "signed", LOG_STR("queue", in->message.id), LOG_SLICE("user", logged_user(in)),
+              LOG_STR("domain", dkim_key_domain(key)), LOG_STR("selector", dkim_key_selector(key)),
+              LOG_STR("algorithm", dkim_algorithm_name(dkim_key_algorithm(key))));
+}
+
+static int check_signatures(struct intake *in, time_t now)
+{
+    size_t n;
+    struct dkim_key *const *keys = intake_settings_keys(in->settings, in->aligned.domain, &n);
+    if (intake_check_signatures(keys, n, in->message.head, in->message.body, now, &in->cause) < 0)
+        return smtp_verdict_set(&in->verdict, 451, "4.7.5",
+                                "The message could not be signed: its signature is not valid");
     for (size_t i = 0; i < n; i++)
         log_signed(in, keys[i]);
     return 0;
 }
 
-/* ---- step 4: into the queue -----------------------------------------------------------------------------------------
+/* ---- step 5: into the queue -----------------------------------------------------------------------------------------
  */
 
 /* A line for `sendas trace`.  One that cannot be kept costs no message. */
@@ -372,6 +386,7 @@ static void prepare(void *job)
     if (fix_up(in, now) < 0 || check_senders(in) < 0 || sign(in, now) < 0)
         return;
     describe(in);
+    check_signatures(in, now);
 }
 
 /* Back on the loop. */

@@ -1,5 +1,9 @@
-/* All signatures of one message. */
+/* All signatures of one message, made and held against what will be stored. */
 #include "internal.h"
+
+#include <stdatomic.h>
+
+static atomic_ulong failures;
 
 static int sign_with(enum dkim_algorithm algorithm, struct dkim_key *const *keys, size_t n_keys,
                      const struct field_list *fields, const unsigned char body_hash[DKIM_HASH_SIZE], time_t now,
@@ -23,4 +27,19 @@ int intake_sign(struct dkim_key *const *keys, size_t n_keys, const struct field_
         return 0;
     strbuf_truncate(out, before);
     return -1;
+}
+
+int intake_check_signatures(struct dkim_key *const *keys, size_t n_keys, struct slice head, const struct spool *body,
+                            time_t now, struct err *err)
+{
+    struct dkim_body_source source = dkim_body_spool(body);
+    if (dkim_check_own(head, &source, keys, n_keys, now, err) == 0)
+        return 0;
+    atomic_fetch_add(&failures, 1);
+    return -1;
+}
+
+unsigned long intake_signature_failures(void)
+{
+    return atomic_load(&failures);
 }

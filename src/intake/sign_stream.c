@@ -102,7 +102,9 @@ static int sign_header(struct filter *f, const char *domain, time_t now, struct 
         return -1;
     strbuf_add_slice(&f->head, strbuf_slice(&f->header));
     strbuf_add_str(&f->head, "\r\n");
-    return f->head.failed ? err_set(err, "out of memory") : 0;
+    if (f->head.failed)
+        return err_set(err, "out of memory");
+    return intake_check_signatures(keys, n, strbuf_slice(&f->head), f->content.body, now, err);
 }
 
 /* ---- out
