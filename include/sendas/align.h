@@ -61,11 +61,11 @@ struct spf_request {
 struct spf_verdict {
     enum spf_result result;
     bool of_helo;              /* HELO's name was checked (RFC 7208 2.4): smtp.helo, otherwise smtp.mailfrom */
-    struct slice domain;       /* what was checked, lower case, A-labels where it is a name; may be empty */
+    struct slice domain;       /* what was checked: a name in lower case, A-labels; empty: it was no name */
     struct slice mechanism;    /* what matched, as the record has it ("-all", "ip4:192.0.2.0/24"); empty: nothing did */
     struct slice mechanism_of; /* the domain whose record it stands in; empty: nothing matched */
     struct slice explanation;  /* a domain's own words on SPF_FAIL (RFC 7208 6.2); printable ASCII; empty: none */
-    struct slice why;          /* one plain sentence without a final dot; one line; never empty */
+    struct slice why;          /* one plain sentence without a final dot; printable ASCII; never empty */
 };
 
 /* check_host() of RFC 7208 4.  Slices of *ret live in the arena.  At most 11 TXT queries, and 10 terms of 10 address
@@ -104,7 +104,7 @@ struct dmarc_verdict {
     bool testing;               /* t=y */
     const char *aligned_by;     /* "dkim" or "spf" on DMARC_PASS, otherwise NULL */
     struct slice aligned;       /* that domain */
-    struct slice why;           /* one plain sentence without a final dot; one line; never empty */
+    struct slice why;           /* one plain sentence without a final dot; printable ASCII; never empty */
 };
 
 /* Finds the policy by the tree walk (RFC 9989 4.10: at most 8 queries a name) and judges.  Slices of *ret live in the
