@@ -58,7 +58,7 @@ int directory_resolve(const char *path, struct strbuf *out, struct err *err)
     return out->failed ? err_set(err, "out of memory") : 0;
 }
 
-/* ---- keys -------------------------------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 void key_path(struct strbuf *out, const char *dir, const char *domain, const char *selector)
 {

@@ -11,8 +11,7 @@
 
 enum { KEY_BITS_DEFAULT = 2048, SELECTOR_NUMBERS_MAX = 10000 };
 
-/* ---- new ----------------------------------------------------------------------------------------------------------
- */
+/* ---- new ------------------------------------------------------------------------------------- */
 
 struct key_options {
     char domain[DOMAIN_MAX + 1];
@@ -182,8 +181,7 @@ static int key_new(const struct cli_args *args)
     return code;
 }
 
-/* ---- list ---------------------------------------------------------------------------------------------------------
- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 static int print_key(const struct config_domain *d, const struct config_key *k)
 {
@@ -218,8 +216,7 @@ static int key_list(const struct cli_args *args)
     return code;
 }
 
-/* ---- retire -------------------------------------------------------------------------------------------------------
- */
+/* ---- retire ---------------------------------------------------------------------------------- */
 
 /* Mail that was signed with the key is still under way, and verified days later: so a key is taken out in steps, and
  * each of them is the owner's. */

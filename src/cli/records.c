@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* ---- the list ----------------------------------------------------------------------------------------------- */
+/* ---- the list -------------------------------------------------------------------------------- */
 
 void records_init(struct records *r)
 {
@@ -49,7 +49,7 @@ static bool is_ipv6(const char *ip)
     return strchr(ip, ':') != NULL;
 }
 
-/* ---- what they are -------------------------------------------------------------------------------------------- */
+/* ---- what they are --------------------------------------------------------------------------- */
 
 void records_add_host(struct records *r, const char *hostname, bool spf, const char *const *ips, size_t n_ips)
 {
@@ -112,7 +112,7 @@ int records_add_configured(struct records *r, const struct config_domain *domain
     return r->failed ? err_set(err, "out of memory") : 0;
 }
 
-/* ---- how they are written --------------------------------------------------------------------------------------- */
+/* ---- how they are written -------------------------------------------------------------------- */
 
 int record_format_parse(const char *name, enum record_format *ret)
 {

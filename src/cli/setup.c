@@ -16,8 +16,7 @@ const char *const setup_selectors[SETUP_KEYS] = {"s1", "s2"};
 
 #define DATA_DIR "/var/lib/sendas"
 
-/* ---- arguments ------------------------------------------------------------------------------------------------------
- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static int add_ip(struct setup *s, const char *text)
 {
@@ -81,8 +80,7 @@ static int parse_arguments(const struct cli_args *args, struct setup *s)
     return s->domain[0] != '\0' ? CLI_OK : cli_usage("setup", "for which domain?");
 }
 
-/* ---- where things are -----------------------------------------------------------------------------------------------
- */
+/* ---- where things are ------------------------------------------------------------------------ */
 
 static int find_places(struct setup *s, const struct cli_args *args, struct err *err)
 {
@@ -109,8 +107,20 @@ static int find_places(struct setup *s, const struct cli_args *args, struct err 
     return failed ? err_set(err, "out of memory") : 0;
 }
 
-/* ---- keys -----------------------------------------------------------------------------------------------------------
- */
+/* ---- keys ------------------------------------------------------------------------------------ */
+
+/* A key that was there before must be of the kind that its place is for: a domain with Ed25519 alone passes nowhere
+ * that knows only RSA. */
+static int check_key(const struct setup *s, size_t i, enum dkim_algorithm algorithm, struct err *err)
+{
+    struct dkim_key *key = NULL;
+    const char *path = strbuf_str(&s->key_paths[i]);
+    if (dkim_key_load(path, s->domain, setup_selectors[i], &key, err) < 0)
+        return -1;
+    bool fits = dkim_key_algorithm(key) == algorithm;
+    dkim_key_free(&key);
+    return fits ? 0 : err_set(err, "%s is no key for %s: give it another name", path, dkim_algorithm_name(algorithm));
+}
 
 static int make_keys(struct setup *s, struct err *err)
 {
@@ -119,12 +129,13 @@ static int make_keys(struct setup *s, struct err *err)
         enum dkim_algorithm algorithm = i == 0 ? DKIM_RSA_SHA256 : DKIM_ED25519_SHA256;
         if (access(path, F_OK) < 0 && key_create(path, algorithm, DKIM_RSA_BITS_MIN, err) < 0)
             return -1;
+        if (check_key(s, i, algorithm, err) < 0)
+            return -1;
     }
     return 0;
 }
 
-/* ---- configuration
- * ---------------------------------------------------------------------------------------------------- */
+/* ---- configuration --------------------------------------------------------------------------- */
 
 /* A double-quoted YAML scalar. */
 static void add_quoted(struct strbuf *out, const char *text)
@@ -230,8 +241,7 @@ static int read_config(struct setup *s, struct err *err)
     return 0;
 }
 
-/* ---- users
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- users ----------------------------------------------------------------------------------- */
 
 static int add_user(struct setup *s, struct users *users, const char *address, struct err *err)
 {
@@ -275,8 +285,7 @@ static int make_user(struct setup *s, struct err *err)
     return status;
 }
 
-/* ---- records
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static int make_records(struct setup *s, struct err *err)
 {

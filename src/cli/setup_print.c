@@ -4,8 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- what is still to be done
- * ----------------------------------------------------------------------------------------- */
+/* ---- what is still to be done ---------------------------------------------------------------- */
 
 static bool is_missing(const char *path)
 {
@@ -38,8 +37,7 @@ static void each_step(const struct setup *s, void (*each)(void *ctx, const char 
     each(ctx, "Start: systemctl enable --now sendas");
 }
 
-/* ---- for a person
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- for a person ---------------------------------------------------------------------------- */
 
 static const char *password_text(const struct setup *s)
 {
@@ -78,8 +76,7 @@ static int print_text(const struct setup *s)
     return CLI_OK;
 }
 
-/* ---- for a program
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- for a program --------------------------------------------------------------------------- */
 
 static void append_step(void *ctx, const char *text)
 {

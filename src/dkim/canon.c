@@ -15,7 +15,7 @@ static char to_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-/* ---- header fields ------------------------------------------------------------------------------------- */
+/* ---- header fields --------------------------------------------------------------------------- */
 
 void dkim_relaxed_field(struct strbuf *out, const struct field *f)
 {
@@ -38,7 +38,7 @@ void dkim_relaxed_field(struct strbuf *out, const struct field *f)
     strbuf_add(out, "\r\n", 2);
 }
 
-/* ---- the body ------------------------------------------------------------------------------------------ */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 /* What was read but is not yet known to count: WSP counts as one SP when text follows on its line, line ends count
  * when text follows at all.  So any chunking gives the same hash. */

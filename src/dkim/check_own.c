@@ -50,8 +50,7 @@ static void answer_from_keys(void *ctx, struct arena *a, const char *name, unsig
     *ret = (struct lookup_answer){n > 0 ? LOOKUP_OK : LOOKUP_NXDOMAIN, records, n};
 }
 
-/* ---- each signature has its key, each key its signature
- * --------------------------------------------------------------------- */
+/* ---- each signature has its key, each key its signature -------------------------------------- */
 
 static const struct dkim_key *find_key(const struct own_keys *own, const struct dkim_signature *s, const bool *used,
                                        size_t *ret_index)
@@ -88,8 +87,7 @@ static int judge(const struct own_keys *own, const struct dkim_verification *fou
     return 0;
 }
 
-/* ---- the head
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the head -------------------------------------------------------------------------------- */
 
 /* The header: all of `head` but the empty line, which is at its end and nowhere before. */
 static int cut_header(struct slice head, struct slice *ret, struct err *err)

@@ -24,7 +24,7 @@ const char *dkim_algorithm_name(enum dkim_algorithm a)
     return a == DKIM_ED25519_SHA256 ? "ed25519-sha256" : "rsa-sha256"; /* RFC 8463 3, RFC 6376 3.3.1 */
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------- */
+/* ---- names ----------------------------------------------------------------------------------- */
 
 static bool is_let_dig(char c)
 {
@@ -74,7 +74,7 @@ static int set_names(struct dkim_key *k, const char *domain, const char *selecto
     return 0;
 }
 
-/* ---- reading -------------------------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 /* A passphrase would have to stand beside the key: such keys are refused. */
 static int no_passphrase(char *buf, int size, int rwflag, void *asked)
@@ -169,7 +169,7 @@ void dkim_key_free(struct dkim_key **pk)
     free(k);
 }
 
-/* ---- making --------------------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------------------- */
 
 int dkim_key_generate(enum dkim_algorithm algorithm, unsigned bits, struct strbuf *ret_pem, struct err *err)
 {
@@ -193,7 +193,7 @@ int dkim_key_generate(enum dkim_algorithm algorithm, unsigned bits, struct strbu
     return 0;
 }
 
-/* ---- using ---------------------------------------------------------------------------------------------- */
+/* ---- using ----------------------------------------------------------------------------------- */
 
 enum dkim_algorithm dkim_key_algorithm(const struct dkim_key *k)
 {

@@ -3,7 +3,7 @@
 
 #include <inttypes.h>
 
-/* ---- what is signed ---------------------------------------------------------------------------------------- */
+/* ---- what is signed -------------------------------------------------------------------------- */
 
 /* Adds the fields that `rule` names to `canon`, and their names to the list for h=.
  * RFC 6376 5.4.2: of several fields with one name the last is signed first.
@@ -25,7 +25,7 @@ static void select_fields(const struct field_list *fields, const struct dkim_fie
     }
 }
 
-/* ---- a field that folds itself ----------------------------------------------------------------------------- */
+/* ---- a field that folds itself --------------------------------------------------------------- */
 
 enum { FOLD_COLUMNS = 76 }; /* RFC 5322 2.1.1 asks for 78 */
 
@@ -87,7 +87,7 @@ static void fold_base64(struct folder *f, struct slice text)
     }
 }
 
-/* ---- the field --------------------------------------------------------------------------------------------- */
+/* ---- the field ------------------------------------------------------------------------------- */
 
 static void write_tags(struct folder *f, const struct dkim_key *key, struct slice names, int64_t now,
                        const unsigned char body_hash[DKIM_HASH_SIZE])

@@ -34,8 +34,7 @@ struct verifier {
     unsigned char hash[DKIM_HASH_SIZE];
 };
 
-/* ---- what was signed
- * --------------------------------------------------------------------------------------------------- */
+/* ---- what was signed ------------------------------------------------------------------------- */
 
 /* The last field of that name that was not taken yet, other than the signature itself (RFC 6376 5.4.2, 3.5); NULL:
  * none, which is signed as well, as nothing. */
@@ -83,8 +82,7 @@ static int collect_header(const struct verifier *v, const struct dkim_parsed *p,
     return out->failed ? -1 : 0;
 }
 
-/* ---- the mathematics
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the mathematics ------------------------------------------------------------------------- */
 
 /* 1 it is its signature, 0 it is not, -1 there was no memory. */
 static int check_bytes(const struct dkim_record *key, struct slice text, struct slice signature)
@@ -123,8 +121,7 @@ static int hash_body(struct verifier *v, const struct dkim_parsed *p)
     return 0;
 }
 
-/* ---- the verdict, once the key is there
- * -------------------------------------------------------------------------------------- */
+/* ---- the verdict, once the key is there ------------------------------------------------------ */
 
 /* Names that h= has, for a person: cut where it gets long. */
 static void list_names(struct slice names, char out[160])
@@ -204,9 +201,7 @@ static void check_with_key(struct verifier *v, const struct dkim_parsed *p, cons
         judge_hashes(v, p, header, s);
 }
 
-/* ---- the key
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* ---- the key --------------------------------------------------------------------------------- */
 
 static void try_record(struct verifier *v, const struct dkim_parsed *p, struct slice text, struct dkim_signature *s)
 {
@@ -273,8 +268,7 @@ static void check_signature(struct verifier *v, const struct dkim_parsed *p, str
     }
 }
 
-/* ---- all signatures
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- all signatures -------------------------------------------------------------------------- */
 
 int dkim_verify_with(struct arena *a, const struct field_list *fields, const struct dkim_body_source *body,
                      const struct lookup *dns, int64_t now, size_t most, unsigned bits_min,

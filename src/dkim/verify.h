@@ -9,7 +9,7 @@
 
 #include <openssl/evp.h>
 
-/* ---- tags.c: tag=value lists (RFC 6376 3.2) ---------------------------------------------------------------------- */
+/* ---- tags.c: tag=value lists (RFC 6376 3.2) -------------------------------------------------- */
 
 enum { DKIM_TAGS_MAX = 64 };
 
@@ -39,8 +39,7 @@ bool dkim_members_next(struct dkim_members *m, struct slice *ret);
 /* Base64 with white space anywhere (RFC 6376 3.2).  -1: it is none; MESSAGE_NO_MEMORY. */
 int dkim_base64_read(struct arena *a, struct slice text, struct slice *ret);
 
-/* ---- record.c: key records (RFC 6376 3.6.1) -------------------------------------------------------------------------
- */
+/* ---- record.c: key records (RFC 6376 3.6.1) -------------------------------------------------- */
 
 struct dkim_record {
     enum dkim_algorithm algorithm;
@@ -55,8 +54,7 @@ struct dkim_record {
 int dkim_record_parse(struct arena *a, struct slice text, unsigned bits_min, struct dkim_record *ret, struct err *err);
 void dkim_record_free(struct dkim_record *r);
 
-/* ---- verify_canon.c
- * -------------------------------------------------------------------------------------------------- */
+/* ---- verify_canon.c -------------------------------------------------------------------------- */
 
 /* Appends one field as canonicalised; `value` stands for the field's own. */
 void dkim_verify_field(struct strbuf *out, const struct field *f, struct slice value, bool relaxed);
@@ -65,8 +63,7 @@ void dkim_verify_field(struct strbuf *out, const struct field *f, struct slice v
 int dkim_verify_body(const struct dkim_body_source *body, bool relaxed, uint64_t limit,
                      unsigned char ret[DKIM_HASH_SIZE], uint64_t *ret_length);
 
-/* ---- verify_signature.c: one DKIM-Signature field (RFC 6376 3.5)
- * ------------------------------------------------------- */
+/* ---- verify_signature.c: one DKIM-Signature field (RFC 6376 3.5) ----------------------------- */
 
 struct dkim_parsed {
     const struct field *field;
@@ -89,8 +86,7 @@ int dkim_parsed_read(struct arena *a, const struct field *f, struct dkim_parsed 
 int dkim_signature_set(struct arena *a, struct dkim_signature *s, enum dkim_result result, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-/* ---- verify.c
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- verify.c -------------------------------------------------------------------------------- */
 
 /* dkim_verify of the first `most` signatures and with another least RSA key: the examples of old have shorter ones. */
 int dkim_verify_with(struct arena *a, const struct field_list *fields, const struct dkim_body_source *body,

@@ -3,8 +3,7 @@
  * canon.c is the signer's and is not used here, on purpose: what one of the two gets wrong the other finds. */
 #include "verify.h"
 
-/* ---- header fields -------------------------------------------------------------------------------------------------
- */
+/* ---- header fields --------------------------------------------------------------------------- */
 
 static bool is_wsp(char c)
 {
@@ -55,8 +54,7 @@ void dkim_verify_field(struct strbuf *out, const struct field *f, struct slice v
     strbuf_add_str(out, "\r\n");
 }
 
-/* ---- the body
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the body -------------------------------------------------------------------------------- */
 
 /* An octet is one of five things; what a CRLF or white space is worth shows only later. */
 struct body {

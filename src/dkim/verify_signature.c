@@ -16,8 +16,7 @@ int dkim_signature_set(struct arena *a, struct dkim_signature *s, enum dkim_resu
     return -1;
 }
 
-/* ---- reading single values ------------------------------------------------------------------------------------------
- */
+/* ---- reading single values ------------------------------------------------------------------- */
 
 static bool is_name_octet(char c)
 {
@@ -94,8 +93,7 @@ static int read_number(struct slice s, uint64_t *ret)
     return 0;
 }
 
-/* ---- one step a group of tags: 0, or -1 with result and reason set
- * ----------------------------------------------------- */
+/* ---- one step a group of tags: 0, or -1 with result and reason set --------------------------- */
 
 struct reading {
     struct arena *arena;

@@ -24,7 +24,7 @@ static int fail(struct intake_content *c, int code, const char *enhanced, const 
     return smtp_verdict_set(&c->failure, code, enhanced, "%s", text);
 }
 
-/* ---- where the octets go ---------------------------------------------------------------------------------------- */
+/* ---- where the octets go --------------------------------------------------------------------- */
 
 static int take_header(struct intake_content *c, struct slice bytes)
 {
@@ -50,7 +50,7 @@ static int take(struct intake_content *c, struct slice bytes)
     return c->in_body ? take_body(c, bytes) : take_header(c, bytes);
 }
 
-/* ---- the lines -------------------------------------------------------------------------------------------------- */
+/* ---- the lines ------------------------------------------------------------------------------- */
 
 /* A piece of a line, without line end.  What later hops would cut, fold or read as a line end is refused here, so that
  * what is signed is what arrives. */

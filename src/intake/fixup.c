@@ -2,7 +2,7 @@
  * stays where it was. */
 #include "internal.h"
 
-/* ---- what is removed -------------------------------------------------------------------------------------------- */
+/* ---- what is removed ------------------------------------------------------------------------- */
 
 /* Behind white space, folds and comments, nested ones too (CFWS, RFC 5322 3.2.2). */
 static struct slice skip_cfws(struct slice s)
@@ -67,7 +67,7 @@ static bool is_removed(const struct config *config, const struct field *f)
     return false;
 }
 
-/* ---- what is added ---------------------------------------------------------------------------------------------- */
+/* ---- what is added --------------------------------------------------------------------------- */
 
 static void note_change(struct strbuf *changes, struct slice name, const char *what)
 {
@@ -100,7 +100,7 @@ static int add_message_id(struct arena *a, const struct intake_fixup *req, const
     return 0;
 }
 
-/* ---- the whole header ------------------------------------------------------------------------------------------- */
+/* ---- the whole header ------------------------------------------------------------------------ */
 
 static int parse(struct arena *a, struct slice header, struct field_list *ret, struct smtp_verdict *v)
 {

@@ -65,8 +65,7 @@ static struct slice logged_user(const struct intake *in)
     return is_own(in) ? (struct slice){NULL, 0} : in->message.user;
 }
 
-/* ---- begin: the envelope ------------------------------------------------------------------------------------------
- */
+/* ---- begin: the envelope --------------------------------------------------------------------- */
 
 static void on_refusal(evutil_socket_t fd, short what, void *arg)
 {
@@ -185,8 +184,7 @@ struct intake *intake_begin(const struct intake_context *ctx, struct intake_sett
     return in;
 }
 
-/* ---- data ---------------------------------------------------------------------------------------------------------
- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 void intake_data(struct intake *in, struct slice bytes)
 {
@@ -202,8 +200,7 @@ const struct smtp_verdict *intake_failure(const struct intake *in)
     return &in->verdict;
 }
 
-/* ---- commit, step 1: the header as it will leave --------------------------------------------------------------------
- */
+/* ---- commit, step 1: the header as it will leave --------------------------------------------- */
 
 static int fix_up(struct intake *in, time_t now)
 {
@@ -229,8 +226,7 @@ static int fix_up(struct intake *in, time_t now)
     return status;
 }
 
-/* ---- step 2: who may send, and the envelope sender ------------------------------------------------------------------
- */
+/* ---- step 2: who may send, and the envelope sender ------------------------------------------- */
 
 static int check_senders(struct intake *in)
 {
@@ -248,8 +244,7 @@ static int check_senders(struct intake *in)
     return align_check(&in->mem, &request, &in->aligned, &in->verdict);
 }
 
-/* ---- step 3: the signatures -----------------------------------------------------------------------------------------
- */
+/* ---- step 3: the signatures ------------------------------------------------------------------ */
 
 static int sign(struct intake *in, time_t now)
 {
@@ -262,9 +257,7 @@ static int sign(struct intake *in, time_t now)
     return in->head.failed ? smtp_verdict_set(&in->verdict, 451, "4.3.0", "Out of memory") : 0;
 }
 
-/* ---- step 4: the last look: what is described for the queue, and no memory of how it was made
- * ------------------------
- */
+/* ---- step 4: the last look: what is described for the queue, and no memory of how it was made  */
 
 static void log_signed(const struct intake *in, const struct dkim_key *key)
 {
@@ -285,8 +278,7 @@ static int check_signatures(struct intake *in, time_t now)
     return 0;
 }
 
-/* ---- step 5: into the queue -----------------------------------------------------------------------------------------
- */
+/* ---- step 5: into the queue ------------------------------------------------------------------ */
 
 /* A line for `sendas trace`.  One that cannot be kept costs no message. */
 static void note(struct intake *in, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -375,8 +367,7 @@ static void on_stored(void *ctx, enum queue_status status)
     finish(in);
 }
 
-/* ---- commit: the steps, one behind the other
- * ------------------------------------------------------------------------- */
+/* ---- commit: the steps, one behind the other ------------------------------------------------- */
 
 /* On a worker. */
 static void prepare(void *job)
@@ -413,8 +404,7 @@ void intake_commit(struct intake *in, void (*done)(void *ctx, const struct smtp_
     event_active(in->refusal, EV_TIMEOUT, 0);
 }
 
-/* ---- finish: the verdict
- * --------------------------------------------------------------------------------------------- */
+/* ---- finish: the verdict --------------------------------------------------------------------- */
 
 /* What is the sender's fault is a warning; what is ours is an error, with its cause. */
 static void log_rejected(const struct intake *in)
@@ -461,8 +451,7 @@ void intake_detach(struct intake *in)
     in->done = NULL;
 }
 
-/* ---- a DSN of our own: the same way
- * ------------------------------------------------------------------------------------ */
+/* ---- a DSN of our own: the same way ---------------------------------------------------------- */
 
 struct dsn {
     char id[QUEUE_ID_SIZE];

@@ -5,7 +5,7 @@
 #include "sendas/intake.h"
 #include "sendas/message.h"
 
-/* ---- content.c: octets in, header and hashed body out ---------------------------------------------------------- */
+/* ---- content.c: octets in, header and hashed body out ---------------------------------------- */
 
 struct intake_content {
     struct strbuf header; /* whole lines; the empty line behind them is cut off */
@@ -29,7 +29,7 @@ void intake_content_add(struct intake_content *c, struct slice bytes);
 int intake_content_end(struct intake_content *c);
 void intake_content_free(struct intake_content *c);
 
-/* ---- received.c ------------------------------------------------------------------------------------------------ */
+/* ---- received.c ------------------------------------------------------------------------------ */
 
 struct intake_trace {
     const char *hostname; /* ours */
@@ -43,7 +43,7 @@ struct intake_trace {
 /* Appends one Received field, CRLF included. */
 void intake_received(struct strbuf *out, const struct intake_trace *t, time_t now);
 
-/* ---- fixup.c ---------------------------------------------------------------------------------------------------- */
+/* ---- fixup.c --------------------------------------------------------------------------------- */
 
 struct intake_fixup {
     const struct config *config; /* our hostname and our domains */
@@ -56,13 +56,12 @@ struct intake_fixup {
 int intake_fixup(struct arena *a, const struct intake_fixup *req, struct slice header, struct strbuf *out,
                  struct field_list *ret, struct strbuf *changes, struct smtp_verdict *v);
 
-/* ---- settings.c ---------------------------------------------------------------------------------------------------
- */
+/* ---- settings.c ------------------------------------------------------------------------------ */
 
 /* align_request.return_path_of; `settings` is a struct intake_settings. */
 const char *intake_return_path(void *settings, const char *domain);
 
-/* ---- sign.c ----------------------------------------------------------------------------------------------------- */
+/* ---- sign.c ---------------------------------------------------------------------------------- */
 
 /* Appends one DKIM-Signature field a key, those of RSA keys first: there are verifiers that know only these, and that
  * look at few signatures.  -1 and the reason when there is no key or any signature fails; then `out` is unchanged. */

@@ -23,8 +23,7 @@ static int refuse(struct err *err, const struct smtp_verdict *v)
     return err_set(err, "%d %s %s", v->code, v->enhanced, v->text);
 }
 
-/* ---- in -------------------------------------------------------------------------------------------------------------
- */
+/* ---- in -------------------------------------------------------------------------------------- */
 
 /* LF becomes CRLF, unless its CR is there; `last` is the octet before `bytes`. */
 static void add_lines(struct intake_content *c, struct slice bytes, char last)
@@ -57,8 +56,7 @@ static int read_message(struct filter *f, FILE *in, struct err *err)
     return intake_content_end(&f->content) < 0 ? refuse(err, &f->content.failure) : 0;
 }
 
-/* ---- the steps
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the steps ------------------------------------------------------------------------------- */
 
 /* Whoever has the keys may sign for any address of these domains; but a message that no client could send is refused
  * here too. */
@@ -107,8 +105,7 @@ static int sign_header(struct filter *f, const char *domain, time_t now, struct 
     return intake_check_signatures(keys, n, strbuf_slice(&f->head), f->content.body, now, err);
 }
 
-/* ---- out
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- out ------------------------------------------------------------------------------------- */
 
 static int write_message(const struct filter *f, FILE *out, struct err *err)
 {

@@ -69,8 +69,7 @@ static int run_with(const char *in, const char *const *args)
 
 #define RUN(...) run_with("", (const char *const[]){__VA_ARGS__, NULL})
 
-/* ---- usage ----------------------------------------------------------------------------------------------------------
- */
+/* ---- usage ----------------------------------------------------------------------------------- */
 
 static const struct {
     const char *args[8];
@@ -110,8 +109,7 @@ START_TEST(usage)
 }
 END_TEST
 
-/* ---- setup
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- setup ----------------------------------------------------------------------------------- */
 
 static struct strbuf contents(const char *name)
 {
@@ -204,8 +202,7 @@ START_TEST(setup_of_a_second_domain)
 }
 END_TEST
 
-/* ---- dns
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- dns ------------------------------------------------------------------------------------- */
 
 START_TEST(dns_formats)
 {
@@ -239,19 +236,24 @@ START_TEST(dns_formats)
 }
 END_TEST
 
-/* ---- key
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* ---- key ------------------------------------------------------------------------------------- */
+
+START_TEST(setup_takes_no_key_of_another_kind)
+{
+    ck_assert_int_eq(RUN("key", "new", "example.com", "-c", "CONFIG", "--type", "ed25519"), CLI_OK);
+    ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR"), CLI_FAILED);
+    ck_assert_ptr_nonnull(strstr(errors, "s1.pem"));
+}
+END_TEST
 
 START_TEST(keys)
 {
     /* before there is a configuration */
-    ck_assert_int_eq(RUN("key", "new", "example.com", "-c", "CONFIG", "--type", "ed25519"), CLI_OK);
-    ck_assert_ptr_nonnull(strstr(out, "s1._domainkey.example.com. 3600 IN TXT \"v=DKIM1; k=ed25519; p="));
+    ck_assert_int_eq(RUN("key", "new", "example.com", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "s1._domainkey.example.com. 3600 IN TXT \"v=DKIM1; k=rsa; p="));
     ck_assert_ptr_nonnull(strstr(out, "- name: example.com"));
     ck_assert_uint_eq(mode_of("dkim/example.com/s1.pem") & 07, 0);
-    ck_assert_int_eq(RUN("key", "new", "example.com", "-c", "CONFIG", "--type", "ed25519", "--selector", "s1"),
-                     CLI_FAILED);
+    ck_assert_int_eq(RUN("key", "new", "example.com", "-c", "CONFIG", "--selector", "s1"), CLI_FAILED);
     ck_assert_ptr_nonnull(strstr(errors, "never overwritten"));
     /* the first key is kept by setup, which makes the second; then s3 is free */
     struct strbuf before = contents("dkim/example.com/s1.pem");
@@ -272,9 +274,7 @@ START_TEST(keys)
 }
 END_TEST
 
-/* ---- sign
- * -----------------------------------------------------------------------------------------------------------------------
- */
+/* ---- sign ------------------------------------------------------------------------------------ */
 
 START_TEST(sign)
 {
@@ -301,6 +301,7 @@ static Suite *suite(void)
     tcase_add_test(tc, setup_in_json);
     tcase_add_test(tc, setup_of_a_second_domain);
     tcase_add_test(tc, dns_formats);
+    tcase_add_test(tc, setup_takes_no_key_of_another_kind);
     tcase_add_test(tc, keys);
     tcase_add_test(tc, sign);
     suite_add_tcase(s, tc);

@@ -49,7 +49,7 @@ static void tag_value(struct slice field, const char *name, struct strbuf *out)
     ck_abort_msg("no tag %s", name);
 }
 
-/* ---- which fields ------------------------------------------------------------------------------------------- */
+/* ---- which fields ---------------------------------------------------------------------------- */
 
 #define ALWAYS                                                                                                         \
     "To:Cc:Subject:Date:Message-ID:Reply-To:In-Reply-To:References:MIME-Version:Content-Type:Content-Transfer-"        \
@@ -89,7 +89,7 @@ START_TEST(test_h)
 }
 END_TEST
 
-/* ---- how it is written ---------------------------------------------------------------------------------------- */
+/* ---- how it is written ----------------------------------------------------------------------- */
 
 /* Checked once with dkimpy: Ed25519 signatures are deterministic, so this stays. */
 static const char golden[] = "DKIM-Signature: v=1; a=ed25519-sha256; c=relaxed/relaxed;\r\n"
@@ -170,7 +170,7 @@ START_TEST(test_no_from)
 }
 END_TEST
 
-/* ---- that it verifies ------------------------------------------------------------------------------------------ */
+/* ---- that it verifies ------------------------------------------------------------------------ */
 
 /* The input of RFC 6376 3.7, put together naively from the finished field: h= names, each the last instance not yet
  * used. */
