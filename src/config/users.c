@@ -241,8 +241,10 @@ int users_parse(struct slice text, const char *name, struct users **ret, struct 
     int rc = source_check(&source, &users_schema, err);
     if (rc == 0)
         rc = source_load(&source, &users_schema, &loaded, err);
-    if (rc == 0 && (u = calloc(1, sizeof(*u))) == NULL)
-        rc = err_set(err, "out of memory");
+    if (rc == 0 && (u = calloc(1, sizeof(*u))) == NULL) {
+        err_set(err, "out of memory");
+        rc = -1;
+    }
     const struct raw_users *raw = loaded;
     for (size_t i = 0; rc == 0 && i < raw->users_count; i++)
         rc = parse_user(&source, i, &raw->users[i], u, err);
