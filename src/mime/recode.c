@@ -97,9 +97,16 @@ static void begin_run(struct words *w)
     w->in_run = true;
 }
 
+/* "=?" charset "?" encoding "?" encoded-text "?="    RFC 2047 2 */
 static bool is_encoded_word(struct slice raw)
 {
-    return raw.n > 6 && slice_starts(raw, SLICE("=?")) && memcmp(raw.p + raw.n - 2, "?=", 2) == 0;
+    struct slice charset, encoding, text;
+    if (!slice_starts(raw, SLICE("=?")))
+        return false;
+    struct slice rest = slice_cut(slice_skip(raw, 2), '?', &charset);
+    rest = slice_cut(rest, '?', &encoding);
+    rest = slice_cut(rest, '?', &text);
+    return charset.n > 0 && encoding.n == 1 && strchr("bBqQ", encoding.p[0]) != NULL && slice_eq(rest, SLICE("="));
 }
 
 static void put_word(struct words *w, struct slice raw, struct slice decoded)

@@ -10,16 +10,16 @@
 
 #include <string.h>
 
-static void naive_entity(struct strbuf *out, struct slice text, bool in_digest, unsigned depth);
+static inline void naive_entity(struct strbuf *out, struct slice text, bool in_digest, unsigned depth);
 
-static struct slice naive_line(struct slice text)
+static inline struct slice naive_line(struct slice text)
 {
     size_t n = slice_find_slice(text, SLICE("\r\n"));
     return slice_sub(text, 0, n < text.n ? n + 2 : n);
 }
 
 /* Takes the header and its empty line off. */
-static struct slice naive_header(struct slice *text)
+static inline struct slice naive_header(struct slice *text)
 {
     struct slice header = *text;
     size_t n = 0;
@@ -36,7 +36,7 @@ static struct slice naive_header(struct slice *text)
     return header;
 }
 
-static bool naive_is_boundary(struct slice line, struct slice boundary, bool *closes)
+static inline bool naive_is_boundary(struct slice line, struct slice boundary, bool *closes)
 {
     if (!slice_starts(line, SLICE("--")) || !slice_starts(slice_skip(line, 2), boundary))
         return false;
@@ -45,7 +45,8 @@ static bool naive_is_boundary(struct slice line, struct slice boundary, bool *cl
     return slice_trim(slice_skip(rest, *closes ? 2 : 0)).n == 0;
 }
 
-static void naive_part(struct strbuf *out, struct slice text, size_t from, size_t to, bool digest, unsigned depth)
+static inline void naive_part(struct strbuf *out, struct slice text, size_t from, size_t to, bool digest,
+                              unsigned depth)
 {
     /* the CRLF before a boundary belongs to the boundary */
     size_t end = to >= from + 2 ? to - 2 : from;
@@ -54,7 +55,8 @@ static void naive_part(struct strbuf *out, struct slice text, size_t from, size_
 }
 
 /* false when there is no boundary line. */
-static bool naive_parts(struct strbuf *out, struct slice text, struct slice boundary, bool digest, unsigned depth)
+static inline bool naive_parts(struct strbuf *out, struct slice text, struct slice boundary, bool digest,
+                               unsigned depth)
 {
     size_t at = 0, from = 0;
     bool any = false, closes = false;
@@ -77,7 +79,7 @@ static bool naive_parts(struct strbuf *out, struct slice text, struct slice boun
     return any;
 }
 
-static bool naive_boundary(struct slice params, struct strbuf *boundary)
+static inline bool naive_boundary(struct slice params, struct strbuf *boundary)
 {
     struct mime_param p;
     int more;
@@ -88,7 +90,7 @@ static bool naive_boundary(struct slice params, struct strbuf *boundary)
     return boundary->n > 0;
 }
 
-static void naive_leaf(struct strbuf *out, struct slice text, struct slice encoding)
+static inline void naive_leaf(struct strbuf *out, struct slice text, struct slice encoding)
 {
     struct mime_qp_decoder qp = {0};
     struct mime_base64_decoder base64 = {0};
@@ -104,7 +106,7 @@ static void naive_leaf(struct strbuf *out, struct slice text, struct slice encod
     strbuf_add_slice(out, text);
 }
 
-static void naive_entity(struct strbuf *out, struct slice text, bool in_digest, unsigned depth)
+static inline void naive_entity(struct strbuf *out, struct slice text, bool in_digest, unsigned depth)
 {
     struct arena a = ARENA_INIT(0);
     struct strbuf boundary = STRBUF_INIT;
@@ -137,7 +139,7 @@ static void naive_entity(struct strbuf *out, struct slice text, bool in_digest, 
 }
 
 /* What the message says, part by part. */
-static void naive_read(struct strbuf *out, struct slice header, struct slice body)
+static inline void naive_read(struct strbuf *out, struct slice header, struct slice body)
 {
     struct strbuf whole = STRBUF_INIT;
     strbuf_add_slice(&whole, header);
@@ -150,7 +152,7 @@ static void naive_read(struct strbuf *out, struct slice header, struct slice bod
 /* ---- a message in memory
  * ----------------------------------------------------------------------------------------------- */
 
-static ssize_t naive_source_read(void *ctx, uint64_t offset, void *buf, size_t n)
+static inline ssize_t naive_source_read(void *ctx, uint64_t offset, void *buf, size_t n)
 {
     const struct slice *text = ctx;
     struct slice part = slice_sub(*text, (size_t)offset, n);
@@ -159,7 +161,7 @@ static ssize_t naive_source_read(void *ctx, uint64_t offset, void *buf, size_t n
     return (ssize_t)part.n;
 }
 
-static int naive_sink_write(void *ctx, struct slice bytes, struct err *err)
+static inline int naive_sink_write(void *ctx, struct slice bytes, struct err *err)
 {
     struct strbuf *out = ctx;
     strbuf_add_slice(out, bytes);
@@ -167,8 +169,8 @@ static int naive_sink_write(void *ctx, struct slice bytes, struct err *err)
 }
 
 /* Scans and rewrites; both outputs are filled when the scan says 0.  *body is borrowed by nothing after it. */
-static int naive_normalise(struct slice header, struct slice body, bool smtputf8, struct strbuf *ret_header,
-                           struct strbuf *ret_body, struct mime_report *report, struct err *err)
+static inline int naive_normalise(struct slice header, struct slice body, bool smtputf8, struct strbuf *ret_header,
+                                  struct strbuf *ret_body, struct mime_report *report, struct err *err)
 {
     struct arena a = ARENA_INIT(16 * 1024 * 1024);
     struct mime_source source = {naive_source_read, &body, body.n};
@@ -183,7 +185,7 @@ static int naive_normalise(struct slice header, struct slice body, bool smtputf8
     return status;
 }
 
-static size_t naive_line_max(struct slice text)
+static inline size_t naive_line_max(struct slice text)
 {
     size_t max = 0;
     while (text.n > 0) {
