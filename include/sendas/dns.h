@@ -55,4 +55,24 @@ void dns_cancel(struct dns_query *q);
 /* Decodes wire rdata into *ret; strings live in the arena.  -1 when malformed.  (For tests and fuzzing; used on every answer.) */
 int dns_record_decode(struct arena *a, enum dns_type type, struct slice rdata, struct dns_record *ret);
 
+/* ---- answers for the pure rooms (struct lookup of base.h): from a zone file, or from the network ---------------------- */
+
+struct dns_zone;
+/* Reads a master file (RFC 1035 5): $ORIGIN, $TTL, relative names, parentheses, comments, escapes; A, AAAA, MX, TXT, CNAME,
+ * PTR, NS and SOA in class IN.  Other types only make their names exist.  Names are relative to the root until an $ORIGIN.
+ * -1 and the reason, with the line: "FILE:12: ...". */
+int dns_zone_load(const char *path, struct dns_zone **ret, struct err *err);
+/* The same from memory; `name` stands in the messages. */
+int dns_zone_parse(struct slice text, const char *name, struct dns_zone **ret, struct err *err);
+/* Answers as an authoritative server would, wildcards and CNAMEs included; what the file has not does not exist. */
+struct lookup dns_zone_lookup(const struct dns_zone *z);
+void dns_zone_free(struct dns_zone **pz);
+
+struct dns_blocking;
+/* A resolver with a loop of its own, whose answers are waited for: for commands, never for the daemon.  `c` as for dns_open.
+ * A query that takes longer than 15 s is LOOKUP_TEMPFAIL. */
+int dns_blocking_open(const struct config *c, struct dns_blocking **ret, struct err *err);
+struct lookup dns_blocking_lookup(struct dns_blocking *b);
+void dns_blocking_close(struct dns_blocking **pb);
+
 #endif

@@ -1,4 +1,4 @@
-/* src/dns/internal.h - the wire format, as the resolver reads it. */
+/* src/dns/internal.h - the wire format, as the resolver reads it; what a zone file becomes. */
 #ifndef SENDAS_DNS_INTERNAL_H
 #define SENDAS_DNS_INTERNAL_H
 
@@ -15,5 +15,31 @@ enum {
  * Fills status (OK, NODATA, NXDOMAIN), records, ttl_s and canonical; strings live in the arena.  -1 and the reason
  * when the message is malformed. */
 int dns_packet_read(struct arena *a, struct slice packet, enum dns_type type, struct dns_answer *ret, struct err *err);
+
+/* ---- zone.c: what a zone file holds ------------------------------------------------------------------------------- */
+
+enum { ZONE_RECORDS_MAX = 100000, ZONE_MEMORY_MAX = 64 * 1024 * 1024 };
+
+struct zone_record {
+    const char *owner;     /* as dns_name_read writes it */
+    unsigned type;         /* 0: one that is not understood; its owner exists */
+    struct slice text;     /* as in struct lookup_record */
+    unsigned preference;
+};
+
+struct dns_zone {
+    struct arena memory;
+    struct zone_record *v;
+    size_t n, cap;
+};
+
+/* 0, or -1 when there are too many or no memory. */
+int dns_zone_add(struct dns_zone *z, const struct zone_record *r);
+
+/* A name in presentation form (RFC 1035 5.1), with escapes; relative to `origin` (itself of this function) unless it ends
+ * in a dot; "@" is the origin.  Writes it in lower case, without its final dot, the root as "", odd octets as \DDD. */
+int dns_name_read(struct slice text, const char *origin, char out[DNS_NAME_TEXT_SIZE], struct err *err);
+/* One octet of `text` at *at, an escape undone; *at moves behind it.  -1: a broken escape. */
+int dns_escape_read(struct slice text, size_t *at, bool *escaped);
 
 #endif
