@@ -52,19 +52,24 @@ static bool is_protocol_error(int code)
 }
 
 /* RFC 2034 4: an enhanced code with every 2xx, 4xx and 5xx. */
-void session_reply(struct submission *s, int code, const char *enhanced, const char *text)
+static void send_reply(struct submission *s, int code, const char *enhanced, const char *text)
 {
     char line[560]; /* the parts of a verdict and their separators fit */
     int n = snprintf(line, sizeof(line), "%d %s%s%s\r\n", code, enhanced, *enhanced == '\0' ? "" : " ", text);
     assert(n > 0 && (size_t)n < sizeof(line));
     if (is_protocol_error(code))
         s->errors++;
+    s->command_since = s->now;
+    s->ops->send(s->ctx, slice_from(line, (size_t)n));
+}
+
+void session_reply(struct submission *s, int code, const char *enhanced, const char *text)
+{
     /* A wrong password has its own event. */
     if (code >= 400 && code != 535)
         log_event(LOG_LEVEL_INFO, "rejected", LOG_STR("ip", s->ip), LOG_STR("user", submission_user(s)),
                   LOG_NUM("code", code), LOG_STR("reason", text));
-    s->command_since = s->now;
-    s->ops->send(s->ctx, slice_from(line, (size_t)n));
+    send_reply(s, code, enhanced, text);
 }
 
 void session_reply_verdict(struct submission *s, const struct smtp_verdict *v)
@@ -286,7 +291,7 @@ void submission_commit_done(struct submission *s, const struct smtp_verdict *v, 
     submission_enter(s, SESSION_READY);
     if (smtp_is_success(v))
         s->messages++;
-    session_reply_verdict(s, v);
+    send_reply(s, v->code, v->enhanced, v->text); /* intake has logged it, with its queue id */
     settle(s);
     if (s->state != SESSION_CLOSED)
         s->ops->resume(s->ctx);
