@@ -2,6 +2,7 @@
 import os
 import pwd
 import re
+import shutil
 import socket
 import ssl
 import threading
@@ -139,11 +140,13 @@ class Exim:
         # Debian's Exim insists on this user, which only its package makes.
         replace_file("/etc/passwd", open("/etc/passwd").read() + "Debian-exim:x:64321:64321::/nonexistent:/usr/sbin/nologin\n", scratch)
         replace_file("/etc/group", open("/etc/group").read() + "Debian-exim:x:64321:\n", scratch)
+        # It starts itself again as that user, who may not look into every checkout (/root ...).
+        program = shutil.copy(EXIM, self.dir / "exim4")
         chain, key = pki.issue(self.name)
         for path in (self.mail, self.dir / "spool", self.dir / "log", chain, key):
             os.chown(path, 64321, 64321)
         (self.dir / "exim.conf").write_text(f"""primary_hostname = {self.name}
-exim_path = {EXIM}
+exim_path = {program}
 daemon_smtp_ports = 25
 local_interfaces = {self.address}
 spool_directory = {self.dir}/spool
@@ -178,7 +181,7 @@ maildir:
   user = Debian-exim
   group = Debian-exim
 """)
-        start_process("exim", [EXIM, "-C", self.dir / "exim.conf", "-bdf", "-q1m"], port=(self.address, 25))
+        start_process("exim", [program, "-C", self.dir / "exim.conf", "-bdf", "-q1m"], port=(self.address, 25))
 
     def received(self):
         return list(_maildir("exim", self.mail))

@@ -158,6 +158,7 @@ def run(tests, needs=(), only_with=None):
             if _failures:
                 for daemon in lab.daemons:
                     print(f"--- the end of {daemon.log}\n" + "\n".join(daemon.log_text().splitlines()[-25:]))
+                print("--- what failed\n" + "\n".join(_failures[:30]))
         if os.environ.get("KEEP_LAB"):
             print(f"kept: {scratch}")
         else:
