@@ -42,7 +42,7 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/%.c=$(BUILD)/tests/%)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAYS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 
-.PHONY: all demo check check-only unit asan asan-check lint format fuzz fuzz-build install deps clean
+.PHONY: all demo check check-only check-thunderbird unit asan asan-check lint format fuzz fuzz-build install deps clean
 all: $(BUILD)/sendas
 
 $(BUILD)/sendas: $(BUILD)/obj/main.o $(BUILD)/libsendas.a
@@ -85,6 +85,11 @@ check: deps
 
 check-only: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/tools/run-tests $(BUILD)
+
+# Thunderbird without a screen, over both ports; installs it.  Not part of check.
+check-thunderbird: deps
+	@$(MAKE) --no-print-directory all
+	@SENDAS=$(abspath $(BUILD)/sendas) tests/e2e/thunderbird
 
 # The fast part: unit tests and saved fuzz inputs, no servers.
 unit: $(UNIT_TESTS) $(FUZZ_REPLAYS)
