@@ -95,7 +95,7 @@ struct dmarc_request {
 struct dmarc_verdict {
     enum dmarc_result result;
     struct slice from;          /* the Author Domain, A-labels in lower case: header.from; empty: none to judge */
-    struct slice org;           /* its Organizational Domain; empty without a record */
+    struct slice org;           /* its Organizational Domain; empty where it did not matter */
     struct slice record_of;     /* the domain whose record applies; empty: none */
     struct slice record;        /* that record, as published */
     const char *policy_tag;     /* "p", "sp" or "np": which one applies; NULL without a record */

@@ -143,4 +143,31 @@ bool dmarc_record_is(struct slice text);
 /* Of such a text; there is no failure, only defaults (RFC 9989 4.8). */
 void dmarc_record_parse(struct slice text, struct dmarc_record *ret);
 
+/* ---- DMARC: the tree walk (RFC 9989 4.10) ------------------------------------------------------------------------ */
+
+enum { DMARC_QUERIES_MAX = 8 };
+
+struct dmarc_found {
+    struct slice domain;
+    struct dmarc_record record;
+};
+
+struct dmarc_walk {
+    struct slice domain;                         /* where it started: a name by align_name */
+    struct dmarc_found found[DMARC_QUERIES_MAX]; /* from the longest name to the shortest */
+    size_t n;
+    struct slice ambiguous; /* the first name with several records, none of which counts; empty: none */
+    bool finished;
+    bool failed; /* DNS did not answer for failed_at */
+    struct slice failed_at;
+};
+
+/* Asks for the domain's own record; then for those above it, unless DNS fails before. */
+void dmarc_walk_begin(struct dmarc_walk *w, struct arena *a, const struct lookup *dns, struct slice domain);
+void dmarc_walk_finish(struct dmarc_walk *w, struct arena *a, const struct lookup *dns);
+/* Of a finished walk that did not fail: the Organizational Domain (RFC 9989 4.10.2) and the record that applies to the
+ * domain (4.10.1; NULL: there is none). */
+struct slice dmarc_walk_organization(const struct dmarc_walk *w);
+const struct dmarc_found *dmarc_walk_policy(const struct dmarc_walk *w);
+
 #endif

@@ -187,7 +187,11 @@ static struct slice explanation_of(struct spf_run *run, const struct spf_match *
 /* Why it is pass, fail, softfail or neutral. */
 static void tell_match(struct spf_run *run, enum spf_result result, const struct spf_match *m)
 {
-    struct shown domain = align_show(m->domain), ip = align_show(run->req->ip), record = align_show(m->record->text);
+    struct shown ip = align_show(run->req->ip), record = align_show(m->record->text);
+    struct err domain; /* whose record it is, and how we came to it */
+    bool redirected = !slice_eq_icase(m->domain, run->domain);
+    err_set(&domain, "%s%s%s%s", align_show(m->domain).text, redirected ? " (by redirect from " : "",
+            redirected ? align_show(run->domain).text : "", redirected ? ")" : "");
     if (m->term == NULL) {
         err_set(&run->why, "no part of the record of %s matches %s: it says \"%s\"", domain.text, ip.text, record.text);
         return;

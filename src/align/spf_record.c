@@ -108,8 +108,11 @@ static int network_parse(struct slice s, struct spf_term *term, struct err *err)
 
 static int domain_check(struct slice spec, struct err *err)
 {
+    struct spf_ip ip;
     if (spec.n == 0)
         return err_set(err, "a domain name is missing");
+    if (spf_ip_parse(spec, &ip) == 0)
+        return err_set(err, "an address stands behind ip%c:", ip.v6 ? '6' : '4');
     if (!spf_macro_check(spec, SPF_MACRO_DOMAIN))
         return err_set(err, "it has no valid domain name");
     return 0;
