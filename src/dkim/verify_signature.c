@@ -130,17 +130,20 @@ static int read_required(struct reading *r)
     return 0;
 }
 
-static int read_names(struct reading *r)
+/* Whose signature it is, read before anything is judged: so that a refusal says so. */
+static void read_names(struct reading *r)
 {
-    if (read_name(tag_value(r, SLICE("d")), r->ret->domain) < 0) {
+    if (read_name(tag_value(r, SLICE("d")), r->ret->domain) < 0)
         r->ret->domain[0] = '\0';
-        return MALFORMED(r, "d= is no domain");
-    }
-    if (read_name(tag_value(r, SLICE("s")), r->ret->selector) < 0) {
+    if (read_name(tag_value(r, SLICE("s")), r->ret->selector) < 0)
         r->ret->selector[0] = '\0';
-        return MALFORMED(r, "s= is no selector");
-    }
-    return 0;
+}
+
+static int check_names(struct reading *r)
+{
+    if (r->ret->domain[0] == '\0')
+        return MALFORMED(r, "d= is no domain");
+    return r->ret->selector[0] == '\0' ? MALFORMED(r, "s= is no selector") : 0;
 }
 
 static int read_algorithm(struct reading *r)
@@ -296,7 +299,8 @@ int dkim_parsed_read(struct arena *a, const struct field *f, struct dkim_parsed 
     *ret = (struct dkim_signature){.algorithm = "", .reason = "", .identity = SLICE(""), .b = SLICE("")};
     if (dkim_tags_parse(f->value, &tags, &err) < 0)
         return MALFORMED(&r, "%s", err.text);
-    if (read_required(&r) < 0 || read_names(&r) < 0 || read_algorithm(&r) < 0 || read_canonicalization(&r) < 0 ||
+    read_names(&r);
+    if (read_required(&r) < 0 || check_names(&r) < 0 || read_algorithm(&r) < 0 || read_canonicalization(&r) < 0 ||
         read_signed_fields(&r) < 0 || read_hashes(&r) < 0 || read_identity(&r) < 0)
         return -1;
     return read_numbers(&r);
