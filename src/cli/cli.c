@@ -44,6 +44,16 @@ static const struct cli_command commands[] = {
      "Takes a message with CRLF or LF; writes it as it would leave, with CRLF and its DKIM-Signature fields on top.\n"
      "  --domain D   sign as D instead of the domain of From:\n",
      cli_sign},
+    {"verify", "verify [--zone FILE] [--ip IP --sender ADDRESS [--helo NAME]] [-c FILE]",
+     "check a message from stdin as a receiver would",
+     "Takes a message as it came, or as a mail program shows its original.  Prints an Authentication-Results field,\n"
+     "and to stderr one sentence for each check.  Exit code 0: DMARC passes, or without --ip a valid signature is of\n"
+     "the domain in From:.\n"
+     "  --zone FILE        answer DNS from a zone file, not from the network\n"
+     "  --ip IP            the address the message came from: checks SPF and DMARC too\n"
+     "  --sender ADDRESS   the envelope sender (MAIL FROM); \"\" is the null sender\n"
+     "  --helo NAME        what the sending server called itself\n",
+     cli_verify},
     {"config", "config [-c FILE]", "check the configuration and print it with every default", "", cli_config},
     {"version", "version", "print the version, and those of the libraries", "", cli_version},
 };

@@ -30,6 +30,7 @@ int cli_key(const struct cli_args *args);
 int cli_user(const struct cli_args *args);
 int cli_queue(const struct cli_args *args);
 int cli_sign(const struct cli_args *args);
+int cli_verify(const struct cli_args *args);
 int cli_config(const struct cli_args *args);
 int cli_version(const struct cli_args *args);
 
