@@ -64,8 +64,8 @@ static void blame_target(struct channel *ch, const struct smtp_verdict *v)
     destination_target_failed(ch->dest, ch->target_number, &w);
 }
 
-/* A session that carried no message speaks against its host.  What went wrong with a message is that message's alone:
- * its verdict must not fall on those that wait behind it. */
+/* A session that carried no message speaks against its host, and one that ended under its first envelope does.  What
+ * else went wrong with a message is that message's alone: its verdict must not fall on those that wait behind it. */
 static void on_failed(void *ctx, const struct smtp_verdict *v)
 {
     struct channel *ch = ctx;
@@ -73,7 +73,7 @@ static void on_failed(void *ctx, const struct smtp_verdict *v)
     bool handshake = state == DELIVERY_STARTTLS || state == DELIVERY_TLS;
     if (handshake && !ch->policy.required && ch->target_number == ch->dest->target_number)
         ch->dest->target_clear = true; /* RFC 7435: the same host once more, without */
-    else if (!ch->used)
+    else if (!ch->used || ch->blamed)
         blame_target(ch, v);
 }
 
@@ -202,6 +202,18 @@ int channel_open(struct destination *dest)
     return 0;
 }
 
+bool channel_is_idle(const struct channel *ch)
+{
+    return ch->job == NULL && ch->link != NULL && delivery_session_state(ch->session) == DELIVERY_IDLE;
+}
+
+void channel_yield(struct channel *ch)
+{
+    ch->yielding = true;
+    ch->d->n_yielding++;
+    delivery_session_quit(ch->session, clock_mono_ms());
+}
+
 /* Has it sent as many as we, or its server (RFC 9422), would have on one connection? */
 static bool worn_out(const struct channel *ch)
 {
@@ -218,12 +230,14 @@ void channel_step(struct channel *ch)
     }
     if (ch->job != NULL)
         return;
-    bool idle = delivery_session_state(ch->session) == DELIVERY_IDLE;
-    if (ch->d->stopping || (idle && worn_out(ch))) {
+    bool idle = channel_is_idle(ch);
+    struct job *job = NULL;
+    if (ch->d->stopping || (idle && worn_out(ch)))
         delivery_session_quit(ch->session, clock_mono_ms());
-        return;
-    }
-    struct job *job = idle ? destination_take(ch->dest) : NULL;
+    else if (idle && budget_should_yield(ch))
+        channel_yield(ch);
+    else if (idle)
+        job = destination_take(ch->dest);
     if (job != NULL)
         job_start(job, ch);
 }
@@ -243,6 +257,7 @@ void channel_free(struct channel **pch)
     TAILQ_REMOVE(&ch->d->channels, ch, all);
     TAILQ_REMOVE(&ch->dest->channels, ch, mine);
     ch->d->n_channels--;
+    ch->d->n_yielding -= ch->yielding;
     ch->dest->n_channels--;
     no_more_starting(ch);
     destination_poke(ch->dest);

@@ -1,7 +1,8 @@
 /* delivery/destination.c - one place that mail goes to: who waits for it, the way there, and the connections to it.
  *
  * New connections go to one target.  Until a session was ready there only one is tried; when it does not do, the route
- * gives the next.  When the route is at its end and nothing is connected, all that wait get its verdict. */
+ * gives the next.  When the route is at its end and nothing is connected, all that wait get its verdict, and the place
+ * rests (rest.c). */
 #include "internal.h"
 
 #include <event2/util.h>
@@ -82,7 +83,7 @@ static struct destination *destination_new(struct delivery *d, const char *domai
         return NULL;
     }
     dest->settings = intake_settings_ref(d->settings);
-    TAILQ_INIT(&dest->waiting);
+    waiting_init(dest);
     TAILQ_INIT(&dest->channels);
     TAILQ_INSERT_TAIL(&d->destinations, dest, all);
     struct destination **bucket = bucket_of(d, key);
@@ -91,15 +92,31 @@ static struct destination *destination_new(struct delivery *d, const char *domai
     return dest;
 }
 
+enum { KEY_SIZE = DOMAIN_MAX + 16 };
+
+static void make_key(const struct config *c, const char *domain, char key[KEY_SIZE])
+{
+    const struct config_route *route = route_override(c, domain);
+    if (route != NULL)
+        snprintf(key, KEY_SIZE, "%s:%u", route->host, (unsigned)route->port);
+    else
+        snprintf(key, KEY_SIZE, "%s", domain);
+}
+
+bool destination_serves(const struct destination *dest, const char *domain)
+{
+    char key[KEY_SIZE];
+    if (dest->settings->config->delivery.n_routes == 0)
+        return strcmp(dest->key, domain) == 0;
+    make_key(dest->settings->config, domain, key);
+    return strcmp(dest->key, key) == 0;
+}
+
 /* After a reload new items do not join a destination that was made from the old configuration. */
 struct destination *destination_get(struct delivery *d, const char *domain)
 {
-    char key[DOMAIN_MAX + 16];
-    const struct config_route *route = route_override(d->settings->config, domain);
-    if (route != NULL)
-        snprintf(key, sizeof(key), "%s:%u", route->host, (unsigned)route->port);
-    else
-        snprintf(key, sizeof(key), "%s", domain);
+    char key[KEY_SIZE];
+    make_key(d->settings->config, domain, key);
     for (struct destination *dest = *bucket_of(d, key); dest != NULL; dest = dest->next_in_bucket)
         if (strcmp(dest->key, key) == 0 && dest->settings == d->settings)
             return dest;
@@ -119,10 +136,16 @@ void destination_free(struct destination **pdest)
     TAILQ_REMOVE(&dest->d->destinations, dest, all);
     if (dest->poked)
         TAILQ_REMOVE(&dest->d->poked, dest, rotation);
+    if (dest->failing)
+        TAILQ_REMOVE(&dest->d->failing, dest, fail);
+    rest_forget(dest);
+    budget_forget(dest);
+    waiting_free(dest);
     route_free(&dest->route);
     intake_settings_unref(&dest->settings);
     free(dest->domain);
     free(dest->key);
+    free(dest->reason);
     free(dest);
 }
 
@@ -149,29 +172,25 @@ static void poke_idle(struct destination *dest)
 
 void destination_add(struct destination *dest, struct job *job, bool front)
 {
+    rest_forget(dest);
+    destination_poke(dest);
     job->dest = dest;
     job->stage = JOB_WAITING;
-    if (front)
-        TAILQ_INSERT_HEAD(&dest->waiting, job, wait);
+    if (front && job->excuse != NULL) {
+        waiting_add_elsewhere(dest, job);
+    } else if (waiting_add(dest, job, front) < 0) {
+        job_keep(job);
+        return;
+    }
+    if (rest_holds(dest))
+        rest_fail_waiting(dest);
     else
-        TAILQ_INSERT_TAIL(&dest->waiting, job, wait);
-    dest->n_waiting++;
-    poke_idle(dest);
-    destination_poke(dest);
-}
-
-void destination_remove(struct destination *dest, struct job *job)
-{
-    TAILQ_REMOVE(&dest->waiting, job, wait);
-    dest->n_waiting--;
+        poke_idle(dest);
 }
 
 struct job *destination_take(struct destination *dest)
 {
-    struct job *job = TAILQ_FIRST(&dest->waiting);
-    if (job != NULL)
-        destination_remove(dest, job);
-    return job;
+    return rest_holds(dest) ? NULL : waiting_take(dest);
 }
 
 /* ---- the way there
@@ -186,29 +205,41 @@ void destination_target_failed(struct destination *dest, unsigned number, const 
     destination_poke(dest);
 }
 
-static void forget_route(struct destination *dest)
+void destination_forget_route(struct destination *dest)
 {
     route_free(&dest->route);
     memset(&dest->target, 0, sizeof(dest->target));
 }
 
-static void fail_waiting(struct destination *dest, const struct smtp_verdict *v)
+/* Those that have been at every host get what they met there. */
+static bool fail_elsewhere(struct destination *dest)
 {
-    struct smtp_verdict copy = *v;
-    struct job *job;
-    forget_route(dest);
-    while ((job = destination_take(dest)) != NULL)
-        job_fail(job, &copy);
+    struct job *job, *next;
+    bool any = !TAILQ_EMPTY(&dest->elsewhere);
+    for (job = TAILQ_FIRST(&dest->elsewhere); job != NULL; job = next) {
+        next = TAILQ_NEXT(job, wait);
+        waiting_remove(dest, job);
+        job_fail_excused(job);
+    }
+    return any;
 }
 
-/* No address left.  Where connections live, the place stands no more than these; otherwise nobody can be reached. */
+/* No address left.  Where connections live, the place stands no more than these.  Where the connection broke under a
+ * message, it may have been the message: the others try from the first address again.  Otherwise nobody can be reached.
+ */
 static void at_end_of_route(struct destination *dest)
 {
+    struct smtp_verdict v = *route_verdict(dest->route);
     size_t live = dest->n_channels - dest->n_starting;
-    if (live > 0)
+    if (live > 0) {
         dest->most_channels = live;
-    else
-        fail_waiting(dest, route_verdict(dest->route));
+    } else if (!rest_asked_for(&v) && fail_elsewhere(dest)) {
+        destination_forget_route(dest);
+        destination_poke(dest);
+        rest_broken(dest, &v);
+    } else {
+        rest_begin(dest, &v);
+    }
 }
 
 /* Is there a target to connect to? */
@@ -219,7 +250,7 @@ static bool find_target(struct destination *dest)
     if (dest->route == NULL && (dest->route = make_route(dest)) == NULL) {
         struct smtp_verdict v;
         smtp_verdict_set(&v, 451, "4.3.0", "out of memory");
-        fail_waiting(dest, &v);
+        rest_begin(dest, &v);
         return false;
     }
     switch (route_next(dest->route, &dest->target)) {
@@ -238,15 +269,10 @@ static bool find_target(struct destination *dest)
 
 static size_t allowed_channels(const struct destination *dest)
 {
-    size_t n = dest->settings->config->delivery.connections_per_domain;
+    size_t n = dest->failures > 0 ? 1 : dest->settings->config->delivery.connections_per_domain;
     if (dest->most_channels > 0 && dest->most_channels < n)
         n = dest->most_channels;
     return n;
-}
-
-static bool is_idle(const struct channel *ch)
-{
-    return ch->job == NULL && ch->link != NULL && delivery_session_state(ch->session) == DELIVERY_IDLE;
 }
 
 /* Idle ones and those on their way will each take a message. */
@@ -255,7 +281,7 @@ static size_t coming(const struct destination *dest)
     size_t n = dest->n_starting;
     struct channel *ch;
     for (ch = TAILQ_FIRST(&dest->channels); ch != NULL; ch = TAILQ_NEXT(ch, mine)) {
-        if (is_idle(ch))
+        if (channel_is_idle(ch))
             n++;
     }
     return n;
@@ -263,39 +289,29 @@ static size_t coming(const struct destination *dest)
 
 static bool wants_channel(const struct destination *dest)
 {
-    return dest->n_channels < allowed_channels(dest) && dest->n_waiting > coming(dest) &&
+    return !rest_holds(dest) && dest->n_channels < allowed_channels(dest) && dest->n_waiting > coming(dest) &&
            (dest->n_starting == 0 || dest->target_proven);
 }
 
-/* A channel that serves nobody makes room where others wait. */
-static void free_idle_channel(struct delivery *d)
+bool destination_connect(struct destination *dest)
 {
-    struct channel *ch;
-    for (ch = TAILQ_FIRST(&d->channels); ch != NULL; ch = TAILQ_NEXT(ch, all)) {
-        if (is_idle(ch) && ch->dest->n_waiting == 0) {
-            delivery_session_quit(ch->session, clock_mono_ms());
-            return;
-        }
-    }
+    if (!wants_channel(dest) || !find_target(dest))
+        return false;
+    channel_open(dest);
+    return wants_channel(dest);
 }
 
-bool destination_step(struct destination *dest)
+void destination_step(struct destination *dest)
 {
-    struct delivery *d = dest->d;
     if (dest->n_channels == 0 && dest->most_channels > 0) {
         dest->most_channels = 0; /* what it stood is history: from the first address again */
-        forget_route(dest);
+        fail_elsewhere(dest);
+        destination_forget_route(dest);
     }
-    while (wants_channel(dest)) {
-        if (d->n_channels >= dest->settings->config->delivery.connections) {
-            free_idle_channel(d);
-            return false;
-        }
-        if (!find_target(dest))
-            break;
-        channel_open(dest);
-    }
-    if (dest->n_waiting == 0 && dest->n_channels == 0)
-        destination_free(&dest);
-    return true;
+    if (wants_channel(dest))
+        budget_want(dest);
+    else
+        budget_forget(dest);
+    if (dest->n_waiting == 0 && dest->n_channels == 0 && !dest->failing)
+        rest_leave(dest);
 }

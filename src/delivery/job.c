@@ -17,7 +17,8 @@ struct job *job_new(struct delivery *d, struct queue_item *item)
     job->queue = d->deps.queue;
     job->item = item;
     job->mem = ARENA_INIT(JOB_MEMORY_MAX);
-    job->wall_less_mono_ms = clock_wall_ms() - clock_mono_ms();
+    job->came_ms = clock_mono_ms();
+    job->wall_less_mono_ms = clock_wall_ms() - job->came_ms;
     TAILQ_INSERT_TAIL(&d->jobs, job, all);
     return job;
 }
@@ -30,6 +31,7 @@ void job_free(struct job **pjob)
     *pjob = NULL;
     if (job->d != NULL) {
         TAILQ_REMOVE(&job->d->jobs, job, all);
+        job->d->n_settling -= job->counted;
         delivery_poke(job->d);
     }
     arena_free(&job->mem);
@@ -84,9 +86,26 @@ void job_keep(struct job *job)
     outcome_settle(job);
 }
 
+static struct smtp_verdict *copy_verdict(struct job *job, const struct smtp_verdict *v)
+{
+    struct smtp_verdict *copy = arena_alloc(&job->mem, sizeof(*copy));
+    if (copy != NULL)
+        *copy = *v;
+    return copy;
+}
+
+/* Without memory even for that it stays as it is. */
 void job_fail(struct job *job, const struct smtp_verdict *v)
 {
-    job->failure = *v;
+    job->failure = copy_verdict(job, v);
+    job->failure_own_words = true;
+    outcome_settle(job);
+}
+
+void job_fail_excused(struct job *job)
+{
+    job->failure = job->excuse;
+    job->failure_own_words = job->excuse_own_words;
     outcome_settle(job);
 }
 
@@ -123,7 +142,9 @@ static void start_batch(struct job *job)
                                              .recipients = job->batch,
                                              .n_recipients = n};
     job->mx = arena_strdup(&job->mem, slice_of(ch->target.host));
-    snprintf(job->via, sizeof(job->via), "mx=%s ip=%s tls=%s", ch->target.host, ch->target.address, channel_tls(ch));
+    char via[DOMAIN_MAX + 96];
+    snprintf(via, sizeof(via), "mx=%s ip=%s tls=%s", ch->target.host, ch->target.address, channel_tls(ch));
+    job->via = arena_strdup(&job->mem, slice_of(via));
     job->content_begun = false;
     job->retrying = false;
     job->chunk = 0;
@@ -132,19 +153,36 @@ static void start_batch(struct job *job)
     delivery_session_send(ch->session, &job->message, clock_mono_ms());
 }
 
-/* A connection that had served before may have been closed by the server meanwhile.  That says nothing about this
- * message: it goes once more at once, over another. */
-static bool connection_was_stale(const struct job *job, const struct smtp_verdict *v)
+static bool any_refused(const struct job *job)
 {
-    return job->channel->messages > 0 && delivery_session_own_words(job->channel->session) && smtp_is_temporary(v) &&
-           !job->content_begun && !job->retried;
+    for (size_t i = 0; i < job->message.n_recipients; i++)
+        if (smtp_is_permanent(&job->recipients[job->batch_index[i]].v))
+            return true;
+    return false;
+}
+
+/* The connection broke, or the server closed it (RFC 5321 3.8), under the envelope: that is nothing about this message,
+ * which goes once more at once over another connection.  One that had served before may just have been closed
+ * meanwhile, and one that was closed for too many bad recipients says nothing about the host; otherwise this host does
+ * not do, and it is the next one's turn. */
+static bool connection_failed(struct job *job, const struct smtp_verdict *v)
+{
+    const struct channel *ch = job->channel;
+    bool own_words = delivery_session_own_words(ch->session);
+    if (!smtp_is_temporary(v) || job->content_begun || (!own_words && v->code != 421))
+        return false;
+    if (ch->messages > 0 || any_refused(job))
+        return true;
+    job->excuse = copy_verdict(job, v);
+    job->excuse_own_words = own_words;
+    return job->excuse != NULL;
 }
 
 void job_result(struct job *job, size_t index, const struct smtp_verdict *v)
 {
     size_t i = job->batch_index[index];
     struct job_recipient *r = &job->recipients[i];
-    if (connection_was_stale(job, v)) {
+    if (job->retrying || connection_failed(job, v)) {
         job->retrying = true;
         return;
     }
@@ -171,9 +209,31 @@ static void reopen_too_many(struct job *job)
     }
 }
 
+/* What the outcome says about the place. */
+static void tell_destination(struct job *job)
+{
+    struct channel *ch = job->channel;
+    const struct job_recipient *broken = NULL, *slow = NULL;
+    ch->blamed = job->retrying && job->excuse != NULL;
+    for (size_t i = 0; i < job->message.n_recipients; i++) {
+        const struct job_recipient *r = &job->recipients[job->batch_index[i]];
+        if (r->own_words && smtp_is_temporary(&r->v))
+            broken = r;
+        else if (rest_asked_for(&r->v))
+            slow = r;
+    }
+    if (slow != NULL && !any_refused(job) && !rest_holds(ch->dest))
+        rest_begin(ch->dest, &slow->v);
+    else if (broken != NULL)
+        rest_broken(ch->dest, &broken->v);
+    else if (!job->retrying)
+        rest_over(ch->dest);
+    job->not_before_ms = rest_holds(ch->dest) ? ch->dest->rests_until_ms : 0;
+}
+
 void job_transaction_done(struct job *job)
 {
-    job->retried |= job->retrying;
+    tell_destination(job);
     reopen_too_many(job);
     leave_channel(job);
     if (has_open(job))
@@ -199,7 +259,7 @@ static bool make_room(struct job *job)
 static void give_back_unread(struct job *job)
 {
     if (job->stage == JOB_WAITING)
-        destination_remove(job->dest, job);
+        waiting_remove(job->dest, job);
     leave_channel(job);
     outcome_finish(job);
 }

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+enum { WATCH_S = 10, OVERDUE_MAX = 100 };
+
 void delivery_poke(struct delivery *d)
 {
     event_active(d->tick, EV_TIMEOUT, 0);
@@ -21,22 +23,55 @@ static void step_channels(struct delivery *d)
     }
 }
 
-/* One after the other, each as far as it may.  Those that found all connections in use stay in front, in their order.
- */
 static void step_destinations(struct delivery *d)
 {
     struct destination *dest;
     while ((dest = TAILQ_FIRST(&d->poked)) != NULL) {
         TAILQ_REMOVE(&d->poked, dest, rotation);
         dest->poked = false;
-        if (destination_step(dest))
-            continue;
-        if (dest->poked)
-            TAILQ_REMOVE(&d->poked, dest, rotation);
-        TAILQ_INSERT_HEAD(&d->poked, dest, rotation);
-        dest->poked = true;
-        break;
+        destination_step(dest);
     }
+}
+
+/* Has its time come while it waits: to be told of as delayed, or to expire? */
+static bool overdue(const struct job *job)
+{
+    const struct queue_item *item = job->item;
+    int64_t warn_after_ms = job->d->settings->config->queue.warn_after_s * 1000;
+    int64_t now_ms = job_wall_ms(job), waits_ms = clock_mono_ms() - job->came_ms;
+    if (job->stage != JOB_WAITING || job->loading)
+        return false;
+    if (now_ms >= item->expires_ms)
+        return true;
+    int64_t late_ms = now_ms - item->created_ms - warn_after_ms; /* since the warning was due */
+    return warn_after_ms > 0 && late_ms >= 0 && late_ms < waits_ms;
+}
+
+static void fail_overdue(struct job *job)
+{
+    struct smtp_verdict v;
+    smtp_verdict_set(&v, 451, "4.4.5", "%s takes messages slowly: the turn of this one has not come", job->dest->key);
+    waiting_remove(job->dest, job);
+    job_fail(job, &v);
+}
+
+/* A place that is slow, but never fails, can have messages wait here for days. */
+static void on_watch(evutil_socket_t fd, short what, void *arg)
+{
+    struct delivery *d = arg;
+    struct job *job, *next;
+    int left = OVERDUE_MAX;
+    (void)fd;
+    (void)what;
+    for (job = TAILQ_FIRST(&d->jobs); job != NULL && left > 0; job = next) {
+        next = TAILQ_NEXT(job, all);
+        if (overdue(job)) {
+            fail_overdue(job);
+            left--;
+        }
+    }
+    struct timeval tv = {.tv_sec = left > 0 ? WATCH_S : 1};
+    event_add(d->watch, &tv);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -46,11 +81,21 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)what;
     step_channels(d);
     step_destinations(d);
+    budget_step(d);
+    rest_step(d);
     if (d->stopped != NULL && d->n_channels == 0 && TAILQ_EMPTY(&d->jobs)) {
         void (*stopped)(void *) = d->stopped;
         d->stopped = NULL;
         stopped(d->stopped_ctx); /* may free d */
     }
+}
+
+static void free_events(struct delivery *d)
+{
+    if (d->tick != NULL)
+        event_free(d->tick);
+    if (d->watch != NULL)
+        event_free(d->watch);
 }
 
 int delivery_new(const struct delivery_deps *deps, struct intake_settings *settings, struct delivery **ret,
@@ -61,7 +106,9 @@ int delivery_new(const struct delivery_deps *deps, struct intake_settings *setti
         return err_set(err, "out of memory");
     d->deps = *deps;
     d->tick = event_new(deps->base, -1, 0, on_tick, d);
-    if (d->tick == NULL) {
+    d->watch = event_new(deps->base, -1, 0, on_watch, d);
+    if (d->tick == NULL || d->watch == NULL) {
+        free_events(d);
         free(d);
         return err_set(err, "out of memory");
     }
@@ -69,8 +116,13 @@ int delivery_new(const struct delivery_deps *deps, struct intake_settings *setti
     TAILQ_INIT(&d->jobs);
     TAILQ_INIT(&d->destinations);
     TAILQ_INIT(&d->poked);
+    TAILQ_INIT(&d->failing);
+    budget_init(d);
+    TAILQ_INIT(&d->remembered);
     TAILQ_INIT(&d->channels);
     TAILQ_INIT(&d->poked_channels);
+    struct timeval tv = {.tv_sec = WATCH_S};
+    event_add(d->watch, &tv);
     *ret = d;
     return 0;
 }
@@ -98,6 +150,9 @@ void delivery_reconfigure(struct delivery *d, struct intake_settings *settings)
     struct intake_settings *old = d->settings;
     d->settings = intake_settings_ref(settings);
     intake_settings_unref(&old);
+    struct destination *dest;
+    while ((dest = TAILQ_FIRST(&d->remembered)) != NULL)
+        destination_free(&dest);
 }
 
 void delivery_stop(struct delivery *d, void (*done)(void *ctx), void *ctx)
@@ -109,7 +164,7 @@ void delivery_stop(struct delivery *d, void (*done)(void *ctx), void *ctx)
     d->stopped = done;
     d->stopped_ctx = ctx;
     for (dest = TAILQ_FIRST(&d->destinations); dest != NULL; dest = TAILQ_NEXT(dest, all)) {
-        while ((job = destination_take(dest)) != NULL)
+        while ((job = waiting_take(dest)) != NULL)
             job_keep(job);
         destination_poke(dest);
     }
@@ -146,6 +201,6 @@ void delivery_free(struct delivery **pd)
     while ((dest = TAILQ_FIRST(&d->destinations)) != NULL)
         destination_free(&dest);
     intake_settings_unref(&d->settings);
-    event_free(d->tick);
+    free_events(d);
     free(d);
 }

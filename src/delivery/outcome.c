@@ -249,19 +249,38 @@ static enum queue_outcome queue_outcome_of(enum fate fate)
     return QUEUE_KEEP;
 }
 
+/* No sooner than its destination may be tried again, and in time: for the warning that is due, and for its end. */
+static int64_t fit_delay(const struct job *job, int64_t delay_ms, bool warn)
+{
+    const struct queue_item *item = job->item;
+    int64_t warn_after_ms = job->d->settings->config->queue.warn_after_s * 1000;
+    int64_t now_ms = job_wall_ms(job), rest_ms = job->not_before_ms - clock_mono_ms();
+    if (delay_ms < rest_ms)
+        delay_ms = rest_ms + (rest_ms * (item->message_row % 16)) / 160; /* spread over a tenth */
+    if (warn && now_ms < item->created_ms + warn_after_ms && item->created_ms + warn_after_ms < now_ms + delay_ms)
+        delay_ms = item->created_ms + warn_after_ms - now_ms;
+    if (now_ms < item->expires_ms && item->expires_ms < now_ms + delay_ms)
+        delay_ms = item->expires_ms - now_ms;
+    return delay_ms;
+}
+
 /* One delay for all that are deferred: they were tried together, and the log says what the store does. */
 static int64_t retry_delay(const struct job *job)
 {
     unsigned attempts = 0;
-    bool any = false;
+    bool any = false, warn = false;
     for (size_t i = 0; i < job->item->n_recipients; i++) {
         if (job->recipients[i].fate != FATE_DEFERRED)
             continue;
         any = true;
         if (job->item->recipients[i].attempts >= attempts)
             attempts = job->item->recipients[i].attempts + 1;
+        warn |= !job->item->recipients[i].warned && may_tell(job, i, SMTP_NOTIFY_DELAY);
     }
-    return any ? queue_retry_delay_ms(job->queue, attempts) : 0;
+    if (!any)
+        return 0;
+    int64_t delay_ms = queue_retry_delay_ms(job->queue, attempts);
+    return job->d == NULL ? delay_ms : fit_delay(job, delay_ms, warn);
 }
 
 static void log_outcome(const struct job *job, size_t index, int64_t next_ms)
@@ -298,7 +317,7 @@ static void finish_loaded(struct job *job)
     struct queue_result *results = arena_alloc_array(&job->mem, n, sizeof(*results));
     struct strbuf note = {.max = NOTE_MAX};
     int64_t next_ms = retry_delay(job);
-    strbuf_add_str(&note, job->via);
+    strbuf_add_str(&note, job->via == NULL ? "" : job->via);
     for (size_t i = 0; i < n; i++) {
         char reply[REPLY_MAX];
         struct job_recipient *r = &job->recipients[i];
@@ -332,9 +351,10 @@ void outcome_finish(struct job *job)
 static void judge_all(struct job *job)
 {
     for (size_t i = 0; i < job->item->n_recipients; i++) {
-        if (job->recipients[i].v.code == 0 && job->failure.code != 0) {
-            job->recipients[i].v = job->failure;
-            job->recipients[i].own_words = true;
+        if (job->recipients[i].v.code == 0 && job->failure != NULL) {
+            job->recipients[i].v = *job->failure;
+            job->recipients[i].own_words = job->failure_own_words;
+            job->recipients[i].mx = job->excuse != NULL ? job->mx : NULL;
         }
         judge(job, i);
     }
@@ -375,7 +395,7 @@ void outcome_settle(struct job *job)
     job->dest = NULL;
     if (job->loaded)
         next_step(job);
-    else if (job->failure.code != 0)
+    else if (job->failure != NULL)
         job_load(job); /* and comes back here */
     else
         outcome_finish(job);

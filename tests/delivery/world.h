@@ -1,7 +1,8 @@
-/* A small world for the manager: mail servers of a few words, a DNS of a few lines, a queue in memory.
+/* A small world for the manager: mail servers of a few words, a DNS of a few lines, a queue in memory, a clock that can
+ * be set.
  *
- * It takes the place of queue/, dns/ and intake/ at link time: it defines their functions, so one program includes it
- * once. */
+ * It takes the place of queue/, dns/, intake/ and the clock at link time: it defines their functions, so one program
+ * includes it once. */
 #ifndef TESTS_DELIVERY_WORLD_H
 #define TESTS_DELIVERY_WORLD_H
 
@@ -11,7 +12,7 @@
 
 #include <event2/event.h>
 
-enum { LINKS_MAX = 64, CALLS_MAX = 256, RECIPIENTS_MAX = 160 };
+enum { LINKS_MAX = 2048, CALLS_MAX = 256, RECIPIENTS_MAX = 160 };
 
 /* ---- the world
  * --------------------------------------------------------------------------------------------------------- */
@@ -52,8 +53,13 @@ static struct {
     struct strbuf result;     /* one word per recipient */
     struct strbuf mail;       /* what the servers took, dots unstuffed */
     struct strbuf dsn;
+    struct strbuf hastened; /* domains */
     bool dsn_fails, unreadable, stopped;
-    unsigned dsns, finished, due;
+    unsigned dsns, finished, due, reads;
+    int64_t later_ms;      /* the clock is ahead by so much */
+    int64_t next_ms;       /* of the last item that was deferred */
+    struct strbuf replies; /* in full, a line each */
+    size_t most_loaded, loaded;
     struct strbuf content;
 } w;
 
@@ -69,10 +75,41 @@ static struct call *add_call(int kind, void *ctx)
     return NULL;
 }
 
+static int64_t clock_at(clockid_t id)
+{
+    struct timespec now;
+    clock_gettime(id, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 + w.later_ms;
+}
+
+int64_t clock_mono_ms(void)
+{
+    return clock_at(CLOCK_MONOTONIC);
+}
+
+int64_t clock_wall_ms(void)
+{
+    return clock_at(CLOCK_REALTIME);
+}
+
+int random_name(char *out, size_t n)
+{
+    memset(out, 'R', n);
+    out[n] = '\0';
+    return 0;
+}
+
+void wipe(void *p, size_t n)
+{
+    memset(p, 0, n);
+}
+
 void queue_load(struct queue *q, struct queue_item *item, void (*done)(void *, bool), void *ctx)
 {
     (void)q;
     struct call *c = add_call(CALL_LOAD, ctx);
+    if (++w.loaded > w.most_loaded)
+        w.most_loaded = w.loaded;
     c->item = item;
     c->loaded = done;
 }
@@ -91,6 +128,15 @@ int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts)
 {
     (void)q;
     return 60000 * (int64_t)attempts;
+}
+
+void queue_hasten(struct queue *q, bool (*which)(void *, const char *), void *ctx)
+{
+    static const char *const domains[] = {"x", "y", "z"};
+    (void)q;
+    for (size_t i = 0; i < ARRAY_LEN(domains); i++)
+        if (which(ctx, domains[i]))
+            strbuf_addf(&w.hastened, "%s%s", w.hastened.n > 0 ? " " : "", domains[i]);
 }
 
 static void item_free(struct queue_item *item)
@@ -128,12 +174,13 @@ void queue_finish(struct queue *q, struct queue_item *item, const struct queue_r
                      results[i].outcome == QUEUE_FAILED_NO_DSN;
         strbuf_addf(&w.result, " %s", name);
         if (reply)
-            add_codes(results[i].reply);
+            add_codes(results[i].reply), strbuf_addf(&w.replies, "%s: %s\n", item->id, results[i].reply);
         if (results[i].warned)
             strbuf_add_str(&w.result, "+warned");
         if (results[i].outcome == QUEUE_DEFERRED)
-            ck_assert_int_ge(retry_after_ms, 60000);
+            w.next_ms = retry_after_ms;
     }
+    w.loaded -= results != NULL;
     if (results == NULL)
         strbuf_add_str(&w.result, " untouched");
     else
@@ -297,7 +344,9 @@ static void on_rcpt(struct delivery_link *l, struct slice line)
 {
     l->rcpts++;
     l->evil |= slice_find_slice(line, SLICE("<evil")) < line.n;
-    if (slice_find_slice(line, SLICE("<no")) < line.n)
+    if (word(l, "enough") || slice_find_slice(line, SLICE("<poison")) < line.n)
+        say(l, "421 4.3.2 that is enough\r\n"), hang_up(l);
+    else if (slice_find_slice(line, SLICE("<no")) < line.n)
         say(l, "550 5.1.1 unknown\r\n");
     else if (slice_find_slice(line, SLICE("<later")) < line.n)
         say(l, "450 4.2.1 busy\r\n");
@@ -309,6 +358,8 @@ static void on_rcpt(struct delivery_link *l, struct slice line)
 
 static void on_line(struct delivery_link *l, struct slice line)
 {
+    if (word(l, "mute") && !slice_starts(line, SLICE("EHLO")))
+        return;
     if (l->data) {
         l->data = !slice_eq(line, SLICE("."));
         if (l->data)
@@ -323,8 +374,10 @@ static void on_line(struct delivery_link *l, struct slice line)
         say(l, "220 go\r\n");
     } else if (slice_starts(line, SLICE("MAIL"))) {
         l->rcpts = 0;
-        if (word(l, "once") && l->messages > 0)
+        if ((word(l, "once") && l->messages > 0) || word(l, "drop"))
             hang_up(l);
+        else if (word(l, "flood"))
+            say(l, "451 4.7.650 rate limited\r\n");
         else
             say(l, "250 ok\r\n");
     } else if (slice_starts(line, SLICE("RCPT"))) {
@@ -349,7 +402,10 @@ static void serve(struct delivery_link *l)
             return;
         }
         delivery_session_connected(l->session, clock_mono_ms());
-        say(l, word(l, "busy") ? "421 4.3.2 busy\r\n" : word(l, "never") ? "554 5.7.1 never\r\n" : "220 x\r\n");
+        say(l, word(l, "slow")    ? "421 4.7.0 slow down\r\n"
+               : word(l, "busy")  ? "421 4.3.2 busy\r\n"
+               : word(l, "never") ? "554 5.7.1 never\r\n"
+                                  : "220 x\r\n");
         return;
     }
     if (l->tls_pending) {
@@ -462,6 +518,7 @@ static void turn(void)
 }
 
 static char nothing[] = "", us[] = "mail.example.com", ours[] = "example.com";
+static int64_t retries[] = {60, 300, 900, 3600};
 static struct config_domain domains[] = {{.name = ours}};
 
 static void open_world(void)
@@ -477,6 +534,8 @@ static void open_world(void)
     w.config.delivery.connect_timeout_s = 30;
     w.config.delivery.ca_file = nothing;
     w.config.queue.warn_after_s = 4 * 3600;
+    w.config.queue.retry_s = retries;
+    w.config.queue.n_retry = ARRAY_LEN(retries);
     w.settings = (struct intake_settings){.config = &w.config, .references = 1};
     w.base = event_base_new();
     struct delivery_deps deps = {.base = w.base, .net = &net};
@@ -502,6 +561,8 @@ static void close_world(void)
     strbuf_free(&w.result);
     strbuf_free(&w.mail);
     strbuf_free(&w.dsn);
+    strbuf_free(&w.hastened);
+    strbuf_free(&w.replies);
     strbuf_free(&w.content);
     event_base_free(w.base);
 }
