@@ -146,7 +146,7 @@ void queue_hasten(struct queue *q, bool (*which)(void *ctx, const char *domain),
  * *next_ms per deferred recipient follows queue_retry_delay_ms at the time of the call, or `retry_after_ms` if that is > 0. */
 void queue_finish(struct queue *q, struct queue_item *item, const struct queue_result *results, int64_t retry_after_ms, const char *note);
 
-/* ---- looking inside, also beside a running daemon (own read-only connection) ------------------------------- */
+/* ---- looking inside and changing, also beside a running daemon (own connection) ------------------------------ */
 
 struct queue_listing_recipient {
     char *address, *state; /* waiting | held */
@@ -168,5 +168,49 @@ struct queue_listing {
 /* Calls each(ctx, message) for every unfinished message, oldest first; a non-zero return stops, and 1 is the result.  A file
  * that does not exist is an empty queue. */
 int queue_list(const char *path, int (*each)(void *ctx, const struct queue_listing *m), void *ctx, struct err *err);
+
+struct queue_history {
+    int64_t time_ms;
+    char *kind;      /* accepted attempt delivered deferred failed bounced; held released retried removed rescued */
+    char *recipient; /* NULL where it concerns all */
+    char *text;      /* "accepted": a line per fact; "bounced": the id of the DSN */
+};
+
+/* All about one message, waiting or gone. */
+struct queue_record {
+    struct queue_listing listing;                                /* its recipients are those that still wait */
+    char *user, *submitted, *bounce_to, *message_id, *envid;     /* submitted NULL = same as sender */
+    int64_t finished_ms;                                         /* 0 = it still waits */
+    struct queue_history *events;                                /* oldest first */
+    size_t n_events;
+    char *header; /* as it leaves; "" when the message is gone */
+};
+
+/* Calls each(ctx, record) for every message with this queue id (any case) or Message-ID (with or without its brackets), oldest
+ * first; a non-zero return stops.  *found: how many there were. */
+int queue_find(const char *path, const char *key, int (*each)(void *ctx, const struct queue_record *r), void *ctx, size_t *found,
+               struct err *err);
+
+enum queue_action { QUEUE_HOLD = 0, QUEUE_RELEASE, QUEUE_RETRY, QUEUE_REMOVE };
+
+/* A daemon that runs takes it up within a second.  What it is sending at the moment it sends to the end, and what comes of
+ * that counts; then it is held, or removed.  `id` NULL (QUEUE_RETRY only): all that wait and are not held; *changed: how
+ * many messages.  0; 1 when no such message waits, or it is as wanted already (err says which); -1. */
+int queue_act(const char *path, enum queue_action action, const char *id, size_t *changed, struct err *err);
+
+enum queue_rescued { QUEUE_RESCUED = 0, QUEUE_RESCUED_BEFORE, QUEUE_NOT_RESCUED };
+
+struct queue_rescue {
+    enum queue_rescued outcome;
+    const char *id;        /* "" where it cannot be read */
+    const char *sender;    /* likewise */
+    const char *recipient; /* one of them; likewise */
+    const char *reason;    /* why not */
+};
+
+/* Puts into the queue at `path` what can be read of the messages that wait in `file`, a queue that is damaged; one that
+ * came in before is left as it is.  each() for every message.  They live as long as new ones. */
+int queue_rescue(const char *path, const char *file, int64_t lifetime_ms, void (*each)(void *ctx, const struct queue_rescue *r),
+                 void *ctx, struct err *err);
 
 #endif

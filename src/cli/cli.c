@@ -38,8 +38,19 @@ static const struct cli_command commands[] = {
      "  --password-stdin   read the password from standard input (one line) instead of generating one\n"
      "`remove` removes the user, or with --label only that password.\n",
      cli_user},
-    {"queue", "queue list [--json] [-c FILE]", "look into the queue, also while the daemon runs",
-     "  --json   a list of messages with their recipients\n", cli_queue},
+    {"queue",
+     "queue list [--json] | show ID [--json] | retry [ID] | hold ID | release ID | remove ID | rescue FILE",
+     "look into the queue and change it, also while the daemon runs",
+     "`list` shows what waits, `show` one message with its header.\n"
+     "`retry` makes a message, or all, due now; `hold` keeps one until `release`; `remove` forgets it, and tells nobody.\n"
+     "What is being sent at the moment is sent to its end first.\n"
+     "`rescue` takes over what can be read of a queue file that was damaged and set aside.\n"
+     "  --json   one JSON document instead of text\n",
+     cli_queue},
+    {"trace", "trace ID|MESSAGE-ID [--json]", "the whole life of a message, also of one that is gone",
+     "By queue id, or by Message-ID with or without its brackets; kept for queue.history.\n"
+     "  --json   a list of messages with their events\n",
+     cli_trace},
     {"sign", "sign [--domain D] [-c FILE]", "filter: sign a message from stdin to stdout",
      "Takes a message with CRLF or LF; writes it as it would leave, with CRLF and its DKIM-Signature fields on top.\n"
      "  --domain D   sign as D instead of the domain of From:\n",

@@ -29,6 +29,7 @@ int cli_dns(const struct cli_args *args);
 int cli_key(const struct cli_args *args);
 int cli_user(const struct cli_args *args);
 int cli_queue(const struct cli_args *args);
+int cli_trace(const struct cli_args *args);
 int cli_sign(const struct cli_args *args);
 int cli_verify(const struct cli_args *args);
 int cli_config(const struct cli_args *args);

@@ -1,14 +1,19 @@
 /* src/queue/internal.h - what the files of the queue share.
  *
  *   queue.c     the door: requests go out, results come back, all on the loop thread
- *   start.c     before the threads run: the lock, the schedule from the store
+ *   start.c     before the threads run: the lock, a damaged file aside, the schedule from the store
+ *   control.c   what other processes did to the queue, taken over into the schedule
+ *   damage.c    is the file damaged, and setting it aside
  *   schedule.c  what is due when, in memory
  *   lane.c      a thread that takes requests, and the way back to the loop
  *   writer.c    the lane that commits: groups, failures, retries
  *   reader.c    the lane that reads
  *   store.c     the statements
  *   schema.c    the file: opening, pragmas, migrations
- *   list.c      looking inside from another process
+ *   list.c      looking inside from another process: all that waits
+ *   record.c    looking inside from another process: all about one message, also one that is gone
+ *   change.c    changing it from another process: hold, release, retry, remove
+ *   rescue.c    what can be read of a damaged file, back into the queue
  *
  * Keys: message.row counts up.  A recipient's row is message.row * 65536 + its index in the envelope, a chunk's row is
  * message.row * 65536 + its number, so that all that belongs to a message is one range, without an index. */
@@ -30,6 +35,8 @@ enum {
     GROUP_BYTES_MAX = 4 * 1024 * 1024,
     PUT_STEP_CHUNKS = 16,
 };
+
+#define MESSAGE_ROW_MAX (INT64_MAX >> (KEY_BITS + 1))
 
 static inline int64_t key_of(int64_t message_row, unsigned index)
 {
@@ -66,6 +73,8 @@ struct pending {
 struct schedule {
     struct entry **heap;
     size_t n, cap;
+    struct entry *held; /* these wait for nobody: a list; the heap has room for them, too */
+    size_t n_held;
 };
 
 struct entry *entry_new(struct slice domain, size_t n);
@@ -79,6 +88,11 @@ int schedule_add(struct schedule *s, struct entry *e);
 struct entry *schedule_first(const struct schedule *s);
 /* Takes the entry that is due first out; NULL when there is none. */
 struct entry *schedule_take(struct schedule *s);
+/* Takes all entries of a message out, held ones too: a list. */
+struct entry *schedule_take_message(struct schedule *s, int64_t message_row);
+void schedule_hold(struct schedule *s, struct entry *e);
+/* Makes the entries of a message, or of all (-1), due now.  Held ones stay held. */
+void schedule_hasten_message(struct schedule *s, int64_t message_row, int64_t due_ms);
 /* Entries of the domains that `which` says yes to are due at `due_ms` at the latest. */
 void schedule_hasten(struct schedule *s, int64_t due_ms, bool (*which)(void *ctx, const char *domain), void *ctx);
 uint32_t schedule_user_tag(struct slice user);
@@ -90,7 +104,14 @@ int64_t schedule_jitter(int64_t base_ms);
 
 /* ---- the store: one connection to the file ---------------------------------------------------------------------- */
 
-enum store_mode { STORE_WRITE = 0, STORE_READ };
+enum store_mode {
+    STORE_WRITE = 0, /* the daemon's */
+    STORE_READ,
+    STORE_CHANGE /* read-write beside a daemon: makes nothing, upgrades nothing */
+};
+
+/* Why a store did not open, beside -1: the file is damaged; or it is no queue, or one whose beginning is damaged. */
+enum { STORE_DAMAGED = -2, STORE_FOREIGN = -3 };
 
 enum { STORE_STATEMENTS = 32 };
 
@@ -99,8 +120,13 @@ struct store {
     sqlite3_stmt *statements[STORE_STATEMENTS];
 };
 
-/* Opens `path`; STORE_WRITE makes it (mode 0600) and brings its schema up to date. */
+/* Opens `path`; STORE_WRITE makes it (mode 0600) and brings its schema up to date.  0, -1 or one of the above. */
 int store_open(struct store *s, const char *path, enum store_mode mode, struct err *err);
+/* The first page of a queue with this schema and nothing in it, into `page`. */
+enum { STORE_PAGE = 8192 };
+int store_first_page(unsigned char page[STORE_PAGE], struct err *err);
+/* Does the result say that the file is damaged? */
+bool store_is_damage(int rc);
 void store_close(struct store *s);
 
 /* All of these return SQLITE_OK or an extended result code. */
@@ -111,22 +137,39 @@ void store_rollback(struct store *s);
 /* The errno behind an extended result code, 0 if there is none: to be asked right after the failure, with errno 0
  * before. */
 int store_cause(const struct store *s, int rc);
-/* What both mean for a client. */
-enum queue_status store_status(int rc, int cause);
+/* What a result means for a client. */
+enum queue_status store_status(int rc);
 
-/* Calls each() for all recipients of messages that are not held, in the order of their keys; counts messages that are
- * not finished. */
+/* Calls each() for all recipients of the messages from `first` to `last`, in the order of their keys; counts the
+ * messages. */
 struct store_waiting {
     int64_t key, created_ms, expires_ms, next_ms; /* wall clock */
     const char *id;
     struct slice domain, user;
+    bool held;
 };
-int store_scan(struct store *s, int (*each)(void *ctx, const struct store_waiting *w), void *ctx, size_t *messages);
+int store_scan(struct store *s, int64_t first, int64_t last, int (*each)(void *ctx, const struct store_waiting *w),
+               void *ctx, size_t *messages);
 int store_last_row(struct store *s, int64_t *ret);
 /* Deletes what messages left that a crash cut short. */
 int store_drop_partial(struct store *s);
 /* Forgets at most `limit` messages that were finished before `before_ms`. */
 int store_prune(struct store *s, int64_t before_ms, int limit, int *pruned);
+
+/* The oldest change that another process has made and that the daemon has not seen; .row 0 when there is none. */
+struct store_control {
+    int64_t row, message_row, action;
+    char id[QUEUE_ID_SIZE];
+};
+int store_control_first(struct store *s, struct store_control *ret);
+int store_control_drop(struct store *s, int64_t row);
+int store_control_drop_all(struct store *s);
+
+/* When the newest event was; 0 when there is none. */
+int store_newest_ms(struct store *s, int64_t *ret);
+/* Moves the stamps of all that waits: the times of expiry, and with `all` also those of arrival and of the next
+ * attempt. Leaves a stamp of now. */
+int store_move_stamps(struct store *s, int64_t by_ms, bool all, int64_t now_ms);
 
 /* Gives some room back to the file system when the file holds more than 64 MB of it unused. */
 int store_shrink(struct store *s, bool *more);
@@ -134,7 +177,14 @@ int store_shrink(struct store *s, bool *more);
 /* ---- requests -------------------------------------------------------------------------------------------------------
  */
 
-enum request_kind { REQUEST_PUT = 0, REQUEST_FINISH, REQUEST_LOAD, REQUEST_READ };
+enum request_kind {
+    REQUEST_PUT = 0,
+    REQUEST_FINISH,
+    REQUEST_LOAD,
+    REQUEST_READ,
+    REQUEST_LOOK,  /* to the writer: another process may have changed something */
+    REQUEST_NOTICE /* from the writer: it has */
+};
 
 struct request {
     struct request *next;
@@ -186,6 +236,8 @@ struct item {
     struct request request;
     struct queue_item item;
     struct entry *entry;
+    struct item *before, *after; /* in queue.out, while it has its entry */
+    bool held, removed;          /* meanwhile, by another process */
     struct finish_row *rows;
     char *note;
     int64_t next_ms;   /* wall clock, of the deferred ones */
@@ -228,6 +280,20 @@ struct read {
 int store_load(struct store *s, struct item *it);
 int store_read(struct store *s, struct read *r);
 
+/* What another process did: the numbers stand in the file.  NOTICE_ADD comes with the entries of a message that is new.
+ */
+enum notice_action { NOTICE_HOLD = 0, NOTICE_RELEASE, NOTICE_RETRY, NOTICE_REMOVE, NOTICE_ADD };
+
+enum { EVERY_MESSAGE = -1 }; /* as a message_row; no message has it */
+
+struct notice {
+    struct request request;
+    enum notice_action action;
+    int64_t message_row;
+    char id[QUEUE_ID_SIZE]; /* "" for all messages */
+    struct entry *entries;
+};
+
 /* ---- lanes
  * ------------------------------------------------------------------------------------------------------------ */
 
@@ -262,8 +328,10 @@ struct writer {
     struct requests backlog; /* taken, in no group yet */
     struct requests carried; /* finishes that could not be committed, oldest first: tried again until they can */
     int64_t carried_until_ms, tidy_at_ms, complained_ms;
-    bool ailing;  /* the last commit failed */
-    bool orphans; /* chunks of a put that failed may still be there */
+    int64_t wall_less_mono_ms; /* changes when somebody sets the clock */
+    bool ailing;               /* the last commit failed */
+    bool damaged;              /* the next start is told to look */
+    bool orphans;              /* chunks of a put that failed may still be there */
     _Atomic int64_t history_ms;
     atomic_size_t commits; /* so far; for tests */
 };
@@ -285,21 +353,61 @@ struct queue {
     struct queue_events events;
     struct event *timer;
     struct schedule schedule;
-    size_t outside; /* entries that are lent out or being put: the schedule always has room for them */
+    size_t outside;   /* entries that are lent out or being put: the schedule always has room for them */
+    struct item *out; /* all that are lent out */
     size_t length;
     int64_t *retry_ms;
     size_t n_retry;
     int64_t lifetime_ms;
     bool started, closing;
-    int lock_fd;
+    int lock_fd, watch_fd;
+    struct event *watch;
+    struct request look;
+    bool looking, look_again; /* `look` is at the writer; and has to go once more */
     struct writer writer;
     struct reader reader;
 };
 
-/* `path`.lock, held while the queue is open. */
-int start_lock(const char *path, int *ret_fd, struct err *err);
-/* Removes what a crash cut short, and fills the schedule from writer.store; before the threads run. */
-int start_load(struct queue *q, struct err *err);
+/* Takes `path`.lock, held while the queue is open; opens the store, sets it aside if it is damaged and makes a new one;
+ * removes what a crash cut short; fills the schedule.  Before the threads run. */
+int start_store(struct queue *q, struct err *err);
+
+/* Collects the recipients that a scan gives into entries. */
+struct collector {
+    int64_t wall_ms, mono_ms, lifetime_ms, retry_max_ms;
+    struct pending *v;
+    size_t n, cap;
+    struct arena domains;
+    struct entry like; /* what the entries of the message have in common */
+    bool held;
+    int (*flush)(void *ctx, struct entry *list, bool held); /* takes the list over */
+    void *ctx;
+};
+int collect_waiting(void *collector, const struct store_waiting *w);
+int collect_end(struct collector *c);
+
+/* Has the file been damaged?  A small one is looked at whole, and one that was marked. */
+bool damage_find(struct store *s, const char *path);
+/* The next start is to look at all of the file. */
+void damage_mark(const char *path);
+/* Renames the file and its log to `path`.corrupt-TIME, and writes that name to `aside`. */
+int damage_set_aside(const char *path, struct strbuf *aside, struct err *err);
+
+/* Other processes write into the table `control` what they changed, and touch the lock file: that wakes the writer. */
+int control_watch(struct queue *q, struct err *err);
+void control_unwatch(struct queue *q);
+/* In other processes, after the commit. */
+void control_wake(const char *path);
+/* In the writer, inside a transaction: takes what stands in `control`; to be posted after the commit. */
+int control_take(struct writer *w, struct requests *notices);
+/* On the loop: `look` has come back. */
+void control_looked(struct queue *q);
+void control_free(struct requests *notices);
+/* On the loop. */
+void control_apply(struct queue *q, struct notice *n);
+
+/* Sets the timer for what is due first. */
+void queue_arm(struct queue *q);
 
 /* How many commits were made so far: what the tests of groups look at. */
 size_t queue_commits(const struct queue *q);

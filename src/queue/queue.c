@@ -30,7 +30,7 @@ size_t queue_commits(const struct queue *q)
 
 /* ---- what is due ------------------------------------------------------------------------------------------------- */
 
-static void arm(struct queue *q)
+void queue_arm(struct queue *q)
 {
     const struct entry *first = schedule_first(&q->schedule);
 
@@ -49,17 +49,57 @@ static void reschedule(struct queue *q, struct entry *e, int64_t due_ms)
     e->due_ms = due_ms;
     q->outside--;
     if (schedule_add(&q->schedule, e) < 0)
-        free(e);
+        schedule_hold(&q->schedule, e);
     if (schedule_first(&q->schedule) == e)
-        arm(q);
+        queue_arm(q);
 }
 
 static int reserve(struct queue *q, size_t n)
 {
-    if (schedule_reserve(&q->schedule, q->schedule.n + q->outside + n) < 0)
+    if (schedule_reserve(&q->schedule, q->schedule.n + q->schedule.n_held + q->outside + n) < 0)
         return -1;
     q->outside += n;
     return 0;
+}
+
+/* ---- items: lent out, and coming back -------------------------------------------------------------------------------
+ */
+
+static void item_lend(struct queue *q, struct item *it)
+{
+    it->before = NULL;
+    it->after = q->out;
+    if (q->out != NULL)
+        q->out->before = it;
+    q->out = it;
+}
+
+/* Its entry has come back, or is gone. */
+static void item_returned(struct queue *q, struct item *it)
+{
+    if (it->after != NULL)
+        it->after->before = it->before;
+    if (it->before != NULL)
+        it->before->after = it->after;
+    else
+        q->out = it->after;
+    it->entry = NULL;
+    it->item.domain = NULL;
+}
+
+/* What is left of an item waits again; unless somebody held or removed the message meanwhile. */
+static void come_back(struct queue *q, const struct item *it, struct entry *e, int64_t due_ms)
+{
+    if (!it->held && !it->removed) {
+        reschedule(q, e, due_ms);
+        return;
+    }
+    q->outside--;
+    e->due_ms = due_ms;
+    if (it->removed)
+        free(e);
+    else
+        schedule_hold(&q->schedule, e);
 }
 
 static struct item *item_new(struct entry *e)
@@ -122,9 +162,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
             reschedule(q, e, now + KEEP_MS);
             break;
         }
+        item_lend(q, it);
         q->events.due(q->events.ctx, &it->item);
     }
-    arm(q);
+    queue_arm(q);
 }
 
 int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts)
@@ -137,7 +178,7 @@ int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts)
 void queue_hasten(struct queue *q, bool (*which)(void *ctx, const char *domain), void *ctx)
 {
     schedule_hasten(&q->schedule, clock_mono_ms(), which, ctx);
-    arm(q);
+    queue_arm(q);
 }
 
 /* ---- results come back ----------------------------------------------------------------------------------------------
@@ -173,11 +214,16 @@ static void on_written(void *ctx)
     for (struct request *r; (r = requests_pop(&done)) != NULL;) {
         if (r->kind == REQUEST_PUT) {
             put_done(q, (struct put *)r);
-            continue;
+        } else if (r->kind == REQUEST_NOTICE) {
+            control_apply(q, (struct notice *)r);
+            free(r);
+        } else if (r->kind == REQUEST_LOOK) {
+            control_looked(q);
+        } else {
+            struct item *it = (struct item *)r;
+            q->length -= it->finished < q->length ? it->finished : q->length;
+            item_free(&it);
         }
-        struct item *it = (struct item *)r;
-        q->length -= it->finished < q->length ? it->finished : q->length;
-        item_free(&it);
     }
 }
 
@@ -402,18 +448,17 @@ static void return_entry(struct queue *q, struct item *it, int64_t deferred_due_
     if (stay == (KEPT | DEFERRED)) {
         struct entry *later = split(q, it);
         if (later != NULL) {
-            reschedule(q, later, deferred_due_ms);
+            come_back(q, it, later, deferred_due_ms);
             stay = KEPT;
         } /* out of memory: all of them wait */
     }
     if (filter(e, it, stay) > 0) {
-        reschedule(q, e, stay & DEFERRED ? deferred_due_ms : clock_mono_ms() + KEEP_MS);
+        come_back(q, it, e, stay & DEFERRED ? deferred_due_ms : clock_mono_ms() + KEEP_MS);
     } else {
         q->outside--;
         free(e);
     }
-    it->entry = NULL;
-    it->item.domain = NULL;
+    item_returned(q, it);
 }
 
 /* An item about which nothing is known: it was never loaded, or is given back as it is. */
@@ -423,10 +468,9 @@ static void return_untouched(struct queue *q, struct item *it)
         q->outside--;
         free(it->entry);
     } else {
-        reschedule(q, it->entry, clock_mono_ms() + (it->failed ? UNREADABLE_MS : KEEP_MS));
+        come_back(q, it, it->entry, clock_mono_ms() + (it->failed ? UNREADABLE_MS : KEEP_MS));
     }
-    it->entry = NULL;
-    it->item.domain = NULL;
+    item_returned(q, it);
 }
 
 static void forget_reads(struct item *it)
@@ -488,8 +532,7 @@ static int open_parts(struct queue *q, const char *path, struct err *err)
 {
     if (q->writer.path == NULL || q->retry_ms == NULL || q->timer == NULL)
         return err_set(err, "out of memory");
-    if (start_lock(path, &q->lock_fd, err) < 0 || store_open(&q->writer.store, path, STORE_WRITE, err) < 0 ||
-        start_load(q, err) < 0 || store_open(&q->reader.store, path, STORE_READ, err) < 0)
+    if (start_store(q, err) < 0 || store_open(&q->reader.store, path, STORE_READ, err) < 0 || control_watch(q, err) < 0)
         return -1;
     if (lane_init(&q->writer.lane, q->base, on_written, q, err) < 0 ||
         lane_init(&q->reader.lane, q->base, on_read, q, err) < 0)
@@ -508,7 +551,7 @@ int queue_open(const struct config *c, struct event_base *base, const struct que
         return err_set(err, "out of memory");
     q->base = base;
     q->events = *events;
-    q->lock_fd = -1;
+    q->lock_fd = q->watch_fd = -1;
     requests_init(&q->writer.backlog);
     requests_init(&q->writer.carried);
     queue_reconfigure(q, c);
@@ -525,7 +568,7 @@ int queue_open(const struct config *c, struct event_base *base, const struct que
 void queue_start(struct queue *q)
 {
     q->started = true;
-    arm(q);
+    queue_arm(q);
 }
 
 void queue_close(struct queue **pq)
@@ -536,6 +579,7 @@ void queue_close(struct queue **pq)
         return;
     *pq = NULL;
     q->closing = true;
+    control_unwatch(q);
     lane_stop(&q->reader.lane);
     if (q->reader.lane.notifier != NULL)
         on_read(q);

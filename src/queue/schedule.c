@@ -107,7 +107,7 @@ int schedule_reserve(struct schedule *s, size_t n)
 
 int schedule_add(struct schedule *s, struct entry *e)
 {
-    if (schedule_reserve(s, s->n + 1) < 0)
+    if (schedule_reserve(s, s->n + s->n_held + 1) < 0)
         return -1;
     e->next = NULL;
     size_t i = s->n++;
@@ -154,6 +154,61 @@ struct entry *schedule_take(struct schedule *s)
     return first;
 }
 
+/* Order, whatever there was. */
+static void heapify(struct schedule *s)
+{
+    for (size_t i = s->n / 2; i-- > 0;)
+        sift_down(s, i, s->heap[i]);
+}
+
+struct entry *schedule_take_message(struct schedule *s, int64_t message_row)
+{
+    struct entry *taken = NULL;
+    size_t kept = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        struct entry *e = s->heap[i];
+        if (e->message_row == message_row) {
+            e->next = taken;
+            taken = e;
+        } else {
+            s->heap[kept++] = e;
+        }
+    }
+    if (kept < s->n) {
+        s->n = kept;
+        heapify(s);
+    }
+    for (struct entry **at = &s->held, *e; (e = *at) != NULL;) {
+        if (e->message_row != message_row) {
+            at = &e->next;
+            continue;
+        }
+        *at = e->next;
+        e->next = taken;
+        taken = e;
+        s->n_held--;
+    }
+    return taken;
+}
+
+void schedule_hold(struct schedule *s, struct entry *e)
+{
+    e->next = s->held;
+    s->held = e;
+    s->n_held++;
+}
+
+void schedule_hasten_message(struct schedule *s, int64_t message_row, int64_t due_ms)
+{
+    for (size_t i = 0; i < s->n; i++) {
+        struct entry *e = s->heap[i];
+        if ((message_row == EVERY_MESSAGE || e->message_row == message_row) && e->due_ms > due_ms)
+            e->due_ms = due_ms;
+    }
+    heapify(s);
+}
+
 void schedule_hasten(struct schedule *s, int64_t due_ms, bool (*which)(void *ctx, const char *domain), void *ctx)
 {
     size_t changed = 0;
@@ -163,8 +218,8 @@ void schedule_hasten(struct schedule *s, int64_t due_ms, bool (*which)(void *ctx
             s->heap[i]->due_ms = due_ms;
             changed++;
         }
-    for (size_t i = changed > 0 ? s->n / 2 : 0; i-- > 0;)
-        sift_down(s, i, s->heap[i]);
+    if (changed > 0)
+        heapify(s);
 }
 
 uint32_t schedule_user_tag(struct slice user)
@@ -181,6 +236,7 @@ void schedule_free(struct schedule *s)
     for (size_t i = 0; i < s->n; i++)
         free(s->heap[i]);
     free(s->heap);
+    entries_free(&s->held);
     *s = (struct schedule){0};
 }
 

@@ -15,7 +15,8 @@ enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
  * recipient  only those that still wait: a row that goes is told by `event`
  * chunk      the content, QUEUE_CHUNK octets each
  * partial    a large message of which only some chunks are in yet
- * event      the life of a message, for trace; `recipient` is NULL where it concerns all */
+ * event      the life of a message, for trace; `recipient` is NULL where it concerns all
+ * control    what another process has changed and the daemon has not seen yet: enum notice_action */
 static const char *const migrations[] = {
     "CREATE TABLE message ("
     " row INTEGER PRIMARY KEY, id TEXT NOT NULL, user TEXT NOT NULL, sender TEXT NOT NULL, submitted TEXT,"
@@ -34,6 +35,8 @@ static const char *const migrations[] = {
     " row INTEGER PRIMARY KEY, message_row INTEGER NOT NULL, time_ms INTEGER NOT NULL, kind TEXT NOT NULL,"
     " recipient TEXT, text TEXT NOT NULL);"
     "CREATE INDEX event_message ON event(message_row);",
+    "CREATE TABLE control (row INTEGER PRIMARY KEY, message_row INTEGER NOT NULL, action INTEGER NOT NULL,"
+    " id TEXT NOT NULL);",
 };
 
 static int exec(struct store *s, const char *sql)
@@ -60,9 +63,14 @@ static int query_number(struct store *s, const char *sql, int64_t *ret)
 
 static int fail(struct store *s, const char *path, struct err *err)
 {
-    if (sqlite3_errcode(s->db) == SQLITE_NOTADB)
-        return err_set(err, "%s is not a queue: %s", path, sqlite3_errmsg(s->db));
-    return err_set(err, "%s: %s", path, sqlite3_errmsg(s->db));
+    int rc = sqlite3_errcode(s->db) & 0xff;
+
+    if (rc == SQLITE_NOTADB) {
+        err_set(err, "%s is not a queue: %s", path, sqlite3_errmsg(s->db));
+        return STORE_FOREIGN;
+    }
+    err_set(err, "%s: %s", path, sqlite3_errmsg(s->db));
+    return rc == SQLITE_CORRUPT ? STORE_DAMAGED : -1;
 }
 
 /* Is the file ours, and of which version? */
@@ -104,9 +112,10 @@ static int prepare_write(struct store *s, const char *path, struct err *err)
     int64_t version;
     char mode[16] = "";
     sqlite3_stmt *st = NULL;
+    int rc = identify(s, path, &version, err);
 
-    if (identify(s, path, &version, err) < 0)
-        return -1;
+    if (rc < 0)
+        return rc;
     if (exec(s, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL") != SQLITE_OK)
         return fail(s, path, err);
     if (sqlite3_prepare_v2(s->db, "PRAGMA journal_mode = WAL", -1, &st, NULL) == SQLITE_OK &&
@@ -125,16 +134,19 @@ static int prepare_write(struct store *s, const char *path, struct err *err)
     return 0;
 }
 
-static int prepare_read(struct store *s, const char *path, struct err *err)
+/* Beside a daemon, or where none runs. */
+static int prepare_beside(struct store *s, const char *path, enum store_mode mode, struct err *err)
 {
     int64_t version;
+    int rc = identify(s, path, &version, err);
 
-    if (identify(s, path, &version, err) < 0)
-        return -1;
+    if (rc < 0)
+        return rc;
     if (version < (int64_t)ARRAY_LEN(migrations))
         return err_set(err, "%s has a schema of version %lld, not %zu: run sendas serve once", path, (long long)version,
                        ARRAY_LEN(migrations));
-    if (exec(s, "PRAGMA query_only = 1; PRAGMA cache_size = -2048") != SQLITE_OK)
+    if (exec(s, mode == STORE_READ ? "PRAGMA query_only = 1; PRAGMA cache_size = -2048"
+                                   : "PRAGMA synchronous = FULL; PRAGMA cache_size = -2048") != SQLITE_OK)
         return fail(s, path, err);
     return 0;
 }
@@ -152,26 +164,46 @@ static int make_file(const char *path, struct err *err)
 
 int store_open(struct store *s, const char *path, enum store_mode mode, struct err *err)
 {
-    int flags = SQLITE_OPEN_NOMUTEX | (mode == STORE_WRITE ? SQLITE_OPEN_READWRITE : SQLITE_OPEN_READONLY);
+    int flags = SQLITE_OPEN_NOMUTEX | (mode == STORE_READ ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE) |
+                (mode == STORE_CHANGE ? SQLITE_OPEN_URI : 0); /* for what rescue attaches */
+    int rc;
 
     *s = (struct store){0};
     if (mode == STORE_WRITE && make_file(path, err) < 0)
         return -1;
     if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
-        if (s->db == NULL)
-            err_set(err, "%s: out of memory", path);
-        else
-            fail(s, path, err);
+        rc = s->db == NULL ? err_set(err, "%s: out of memory", path) : fail(s, path, err);
         store_close(s);
-        return -1;
+        return rc;
     }
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, 5000);
-    if ((mode == STORE_WRITE ? prepare_write(s, path, err) : prepare_read(s, path, err)) < 0) {
+    rc = mode == STORE_WRITE ? prepare_write(s, path, err) : prepare_beside(s, path, mode, err);
+    if (rc < 0)
         store_close(s);
-        return -1;
+    return rc;
+}
+
+/* Made in memory.  With WAL on the versions for writing and reading are 2 (SQLite's file format, 1.3). */
+int store_first_page(unsigned char page[STORE_PAGE], struct err *err)
+{
+    struct store s = {0};
+    sqlite3_int64 n = 0;
+    int rc = sqlite3_open_v2(":memory:", &s.db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
+
+    if (rc == SQLITE_OK)
+        rc = exec(&s, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL");
+    for (size_t i = 0; rc == SQLITE_OK && i < ARRAY_LEN(migrations); i++)
+        if (migrate_step(&s, (int64_t)i + 1) < 0)
+            rc = SQLITE_ERROR;
+    unsigned char *image = rc == SQLITE_OK ? sqlite3_serialize(s.db, "main", &n, 0) : NULL;
+    if (image != NULL && n >= STORE_PAGE) {
+        memcpy(page, image, STORE_PAGE);
+        page[18] = page[19] = 2;
     }
-    return 0;
+    sqlite3_free(image);
+    store_close(&s);
+    return image != NULL && n >= STORE_PAGE ? 0 : err_set(err, "out of memory");
 }
 
 void store_close(struct store *s)

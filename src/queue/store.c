@@ -27,6 +27,12 @@ enum statement {
     SQL_SCAN,
     SQL_LAST_ROW,
     SQL_PARTIALS,
+    SQL_CONTROL_FIRST,
+    SQL_CONTROL_DROP,
+    SQL_CONTROL_DROP_ALL,
+    SQL_NEWEST,
+    SQL_MOVE_MESSAGES,
+    SQL_MOVE_RECIPIENTS,
     SQL_PRUNABLE,
     SQL_DROP_EVENTS,
     SQL_DROP_MESSAGE,
@@ -36,6 +42,8 @@ enum statement {
 };
 
 _Static_assert((int)SQL_STATEMENTS <= (int)STORE_STATEMENTS, "struct store has room for every statement");
+
+enum { NO_MESSAGE = 0 }; /* rows of messages begin with 1 */
 
 static const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -60,11 +68,18 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_LOAD_RECIPIENT] = "SELECT address, orcpt, notify, attempts, warned FROM recipient WHERE row = ?",
     [SQL_READ_CHUNK] = "SELECT bytes FROM chunk WHERE row = ?",
     [SQL_SCAN] = "SELECT r.row, r.domain, r.next_ms, m.id, m.created_ms, m.expires_ms, m.held, m.user FROM recipient r"
-                 " CROSS JOIN message m ON m.row = r.row >> 16 ORDER BY r.row",
+                 " CROSS JOIN message m ON m.row = r.row >> 16 WHERE r.row BETWEEN ? AND ? ORDER BY r.row",
     [SQL_LAST_ROW] = "SELECT max((SELECT ifnull(max(row), 0) FROM message),"
                      " (SELECT ifnull(max(row) >> 16, 0) FROM chunk),"
                      " (SELECT ifnull(max(row) >> 16, 0) FROM recipient))",
     [SQL_PARTIALS] = "SELECT message_row FROM partial LIMIT 1",
+    [SQL_CONTROL_FIRST] = "SELECT row, message_row, action, id FROM control ORDER BY row LIMIT 1",
+    [SQL_CONTROL_DROP] = "DELETE FROM control WHERE row = ?",
+    [SQL_CONTROL_DROP_ALL] = "DELETE FROM control",
+    [SQL_NEWEST] = "SELECT time_ms FROM event ORDER BY row DESC LIMIT 1",
+    [SQL_MOVE_MESSAGES] = "UPDATE message SET expires_ms = expires_ms + ?1, created_ms = created_ms + ?2"
+                          " WHERE finished_ms IS NULL",
+    [SQL_MOVE_RECIPIENTS] = "UPDATE recipient SET next_ms = next_ms + ?",
     [SQL_PRUNABLE] = "SELECT row FROM message WHERE finished_ms < ? ORDER BY finished_ms LIMIT 1",
     [SQL_DROP_EVENTS] = "DELETE FROM event WHERE message_row = ?",
     [SQL_DROP_MESSAGE] = "DELETE FROM message WHERE row = ?",
@@ -191,13 +206,30 @@ int store_cause(const struct store *s, int rc)
     return kept != 0 ? kept : e;
 }
 
-enum queue_status store_status(int rc, int cause)
+bool store_is_damage(int rc)
 {
-    if (rc == SQLITE_OK)
+    return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
+}
+
+/* What may pass by itself, or when somebody frees some disk, descriptors or memory, is one thing for a client. */
+enum queue_status store_status(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_OK:
         return QUEUE_OK;
-    if ((rc & 0xff) == SQLITE_FULL || (rc & 0xff) == SQLITE_READONLY || rc == SQLITE_IOERR_SHMSIZE)
+    case SQLITE_FULL:
+    case SQLITE_READONLY:
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+    case SQLITE_NOMEM:
+    case SQLITE_PERM:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL:
         return QUEUE_FULL;
-    return cause == ENOSPC || cause == EDQUOT || cause == EROFS || cause == EFBIG ? QUEUE_FULL : QUEUE_FAILED;
+    default:
+        return QUEUE_FAILED;
+    }
 }
 
 /* ---- a message comes in -------------------------------------------------------------------------------------------
@@ -549,12 +581,15 @@ int store_read(struct store *s, struct read *read)
 /* ---- start and housekeeping
  * -------------------------------------------------------------------------------------------- */
 
-int store_scan(struct store *s, int (*each)(void *ctx, const struct store_waiting *w), void *ctx, size_t *messages)
+int store_scan(struct store *s, int64_t first, int64_t last, int (*each)(void *ctx, const struct store_waiting *w),
+               void *ctx, size_t *messages)
 {
     struct run r = use(s, SQL_SCAN);
-    int64_t last = -1;
+    int64_t previous = -1;
 
     *messages = 0;
+    bind_number(&r, key_of(first, 0));
+    bind_number(&r, key_of(last, RECIPIENTS_MAX - 1));
     while (run_row(&r)) {
         struct store_waiting w = {
             .key = sqlite3_column_int64(r.st, 0),
@@ -563,12 +598,13 @@ int store_scan(struct store *s, int (*each)(void *ctx, const struct store_waitin
             .id = (const char *)sqlite3_column_text(r.st, 3),
             .created_ms = sqlite3_column_int64(r.st, 4),
             .expires_ms = sqlite3_column_int64(r.st, 5),
+            .held = sqlite3_column_int(r.st, 6) != 0,
             .user = slice_from(sqlite3_column_text(r.st, 7), (size_t)sqlite3_column_bytes(r.st, 7)),
         };
-        if (key_message(w.key) != last)
+        if (key_message(w.key) != previous)
             ++*messages;
-        last = key_message(w.key);
-        if (sqlite3_column_int(r.st, 6) == 0 && w.id != NULL && each(ctx, &w) != 0)
+        previous = key_message(w.key);
+        if (w.id == NULL || each(ctx, &w) != 0)
             r.rc = SQLITE_NOMEM;
         if (r.rc != SQLITE_OK)
             break;
@@ -630,6 +666,57 @@ int store_prune(struct store *s, int64_t before_ms, int limit, int *pruned)
             break;
     }
     return rc;
+}
+
+int store_control_first(struct store *s, struct store_control *ret)
+{
+    struct run r = use(s, SQL_CONTROL_FIRST);
+
+    *ret = (struct store_control){0};
+    if (run_row(&r)) {
+        const char *id = (const char *)sqlite3_column_text(r.st, 3);
+        ret->row = sqlite3_column_int64(r.st, 0);
+        ret->message_row = sqlite3_column_int64(r.st, 1);
+        ret->action = sqlite3_column_int64(r.st, 2);
+        snprintf(ret->id, sizeof(ret->id), "%s", id != NULL ? id : "");
+    }
+    return run_end(&r);
+}
+
+int store_control_drop(struct store *s, int64_t row)
+{
+    return run_one(s, SQL_CONTROL_DROP, row);
+}
+
+int store_control_drop_all(struct store *s)
+{
+    struct run r = use(s, SQL_CONTROL_DROP_ALL);
+
+    return run_all(&r);
+}
+
+int store_newest_ms(struct store *s, int64_t *ret)
+{
+    struct run r = use(s, SQL_NEWEST);
+    bool found;
+
+    *ret = 0;
+    return first_number(&r, ret, &found);
+}
+
+/* The stamp is an event of no message. */
+int store_move_stamps(struct store *s, int64_t by_ms, bool all, int64_t now_ms)
+{
+    struct run r = use(s, SQL_MOVE_MESSAGES);
+
+    bind_number(&r, by_ms);
+    bind_number(&r, all ? by_ms : 0);
+    int rc = run_all(&r);
+    if (rc == SQLITE_OK && all)
+        rc = run_one(s, SQL_MOVE_RECIPIENTS, by_ms);
+    if (rc == SQLITE_OK)
+        rc = run_one(s, SQL_DROP_EVENTS, NO_MESSAGE);
+    return rc == SQLITE_OK ? put_event(s, NO_MESSAGE, now_ms, "clock", (struct slice){NULL, 0}, SLICE("")) : rc;
 }
 
 int store_shrink(struct store *s, bool *more)

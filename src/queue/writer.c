@@ -15,6 +15,7 @@ enum {
     TIDY_MORE_MS = 500,
     TIDY_BATCH = 100,
     COMPLAIN_MS = 10 * 1000,
+    CLOCK_STEP_MS = 60 * 1000, /* less is not worth writing down */
 };
 
 /* Tells what is wrong, but not for each of a thousand messages. */
@@ -42,25 +43,63 @@ static void recovered(struct writer *w)
 
 static int apply(struct writer *w, struct request *r, int64_t now_ms, const char **reason)
 {
+    if (r->kind == REQUEST_LOOK)
+        return SQLITE_OK; /* each transaction begins with a look */
     if (r->kind == REQUEST_FINISH)
         return store_finish(&w->store, (struct item *)r, now_ms);
     struct put *p = (struct put *)r;
-    if (p->row == 0)
+    if (p->stored == 0) /* another process may have taken the row that a failed attempt had */
         p->row = ++w->next_row;
     return store_put(&w->store, p, now_ms, reason);
+}
+
+/* A transaction, from its begin to its end. */
+struct step {
+    int64_t now_ms, clock_moved_ms;
+    struct requests notices; /* what other processes did; counts once it is committed */
+};
+
+/* What others did, and whether somebody set the clock, comes before all else. */
+static int begin(struct writer *w, struct step *step)
+{
+    *step = (struct step){.now_ms = clock_wall_ms()};
+    step->clock_moved_ms = step->now_ms - clock_mono_ms() - w->wall_less_mono_ms;
+    requests_init(&step->notices);
+    errno = 0; /* see store_cause */
+    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
+    /* The stamps move as all timers have done, so that a later start finds the same. */
+    if (rc == SQLITE_OK && llabs(step->clock_moved_ms) >= CLOCK_STEP_MS)
+        rc = store_move_stamps(&w->store, step->clock_moved_ms, true, step->now_ms);
+    return rc == SQLITE_OK ? control_take(w, &step->notices) : rc;
+}
+
+/* Commits if all went well so far (rc). */
+static int end(struct writer *w, struct step *step, int rc)
+{
+    if (rc == SQLITE_OK)
+        rc = store_commit(&w->store);
+    if (rc != SQLITE_OK) {
+        control_free(&step->notices);
+        return rc;
+    }
+    lane_post(&w->lane, &step->notices);
+    if (llabs(step->clock_moved_ms) >= CLOCK_STEP_MS) {
+        w->wall_less_mono_ms += step->clock_moved_ms;
+        log_event(LOG_LEVEL_WARN, "clock", LOG_MSEC("moved", step->clock_moved_ms),
+                  LOG_STR("reason", "somebody set the clock: what waits moves with it"));
+    }
+    return rc;
 }
 
 /* All of the list in one transaction. */
 static int commit_all(struct writer *w, const struct requests *group, const char **reason)
 {
-    int64_t now = clock_wall_ms();
+    struct step step;
+    int rc = begin(w, &step);
 
-    errno = 0; /* see store_cause */
-    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
     for (struct request *r = group->head; rc == SQLITE_OK && r != NULL; r = r->next)
-        rc = apply(w, r, now, reason);
-    if (rc == SQLITE_OK)
-        rc = store_commit(&w->store);
+        rc = apply(w, r, step.now_ms, reason);
+    rc = end(w, &step, rc);
     if (rc == SQLITE_OK)
         atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
     return rc;
@@ -79,20 +118,27 @@ static void reopen(struct writer *w)
 static void give_up(struct writer *w, int rc)
 {
     store_rollback(&w->store);
-    if (w->store.db == NULL || (rc & 0xff) == SQLITE_IOERR)
+    if (store_is_damage(rc) && !w->damaged) {
+        w->damaged = true;
+        damage_mark(w->path);
+        log_event(LOG_LEVEL_ERROR, "store", LOG_STR("path", w->path), LOG_STR("reason", "the file is damaged"),
+                  LOG_STR("fix", "restart sendas: it checks the file, and sets it aside for sendas queue rescue"));
+    }
+    if (w->store.db == NULL || (rc & 0xff) == SQLITE_IOERR || store_is_damage(rc))
         reopen(w);
 }
 
 /* Chunks that earlier steps brought.  If even that fails, housekeeping does it. */
 static void undo_put(struct writer *w, const struct put *p)
 {
+    struct step step;
+
     if (p->stored == 0)
         return;
-    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
+    int rc = begin(w, &step);
     if (rc == SQLITE_OK)
         rc = store_put_undo(&w->store, p);
-    if (rc == SQLITE_OK)
-        rc = store_commit(&w->store);
+    rc = end(w, &step, rc);
     if (rc == SQLITE_OK)
         return;
     store_rollback(&w->store);
@@ -121,6 +167,11 @@ static void settle_failed(struct writer *w, struct request *r, enum queue_status
         w->carried_until_ms = clock_mono_ms() + CARRY_MS;
         return;
     }
+    if (r->kind == REQUEST_LOOK) { /* housekeeping looks again */
+        w->tidy_at_ms = clock_mono_ms() + CARRY_MS;
+        requests_push(done, r);
+        return;
+    }
     struct put *p = (struct put *)r;
     undo_put(w, p);
     p->status = status;
@@ -144,7 +195,7 @@ static void commit_each(struct writer *w, struct requests *group, struct request
         int cause = store_cause(&w->store, rc);
         complain(w, rc, cause, reason);
         give_up(w, rc);
-        settle_failed(w, r, store_status(rc, cause), done);
+        settle_failed(w, r, store_status(rc), done);
     }
 }
 
@@ -200,29 +251,29 @@ static void collect(struct writer *w, struct requests *group, bool stopping)
 static void tidy(struct writer *w)
 {
     int64_t now = clock_mono_ms();
+    struct step step;
     int pruned = 0;
     bool more = false;
 
     if (now < w->tidy_at_ms)
         return;
-    errno = 0;
-    int rc = w->store.db != NULL ? store_begin(&w->store) : SQLITE_CANTOPEN;
+    w->tidy_at_ms = now + (w->orphans ? CARRY_MS : TIDY_MS);
+    int rc = begin(w, &step);
     if (rc == SQLITE_OK && w->orphans)
         rc = store_drop_partial(&w->store);
     if (rc == SQLITE_OK)
-        rc = store_prune(&w->store, clock_wall_ms() - atomic_load(&w->history_ms), TIDY_BATCH, &pruned);
+        rc = store_prune(&w->store, step.now_ms - atomic_load(&w->history_ms), TIDY_BATCH, &pruned);
     if (rc == SQLITE_OK)
         rc = store_shrink(&w->store, &more);
-    if (rc == SQLITE_OK)
-        rc = store_commit(&w->store);
+    rc = end(w, &step, rc);
     if (rc == SQLITE_OK) {
         w->orphans = false;
-        w->tidy_at_ms = now + (more || pruned == TIDY_BATCH ? TIDY_MORE_MS : TIDY_MS);
+        if (more || pruned == TIDY_BATCH)
+            w->tidy_at_ms = now + TIDY_MORE_MS;
         return;
     }
     complain(w, rc, store_cause(&w->store, rc), NULL);
     give_up(w, rc);
-    w->tidy_at_ms = now + (w->orphans ? CARRY_MS : TIDY_MS);
 }
 
 /* How long to wait for requests. */

@@ -360,7 +360,7 @@ START_TEST(a_wall_clock_far_off_puts_nothing_off_for_ever)
     /* stored by a clock ten years ahead */
     rig_sql(&r, "UPDATE recipient SET next_ms = next_ms + 315360000000");
     rig_sql(&r, "UPDATE message SET created_ms = created_ms + 315360000000, expires_ms = expires_ms + 315360000000");
-    r.retry_s[2] = 1;
+    r.retry_s[0] = r.retry_s[1] = r.retry_s[2] = 1;
     rig_open(&r);
     rig_until(&r, r.n_due == 1);
     int64_t now = clock_wall_ms();
