@@ -101,6 +101,11 @@ int smtp_bdat_parse(struct slice args, uint64_t *ret_size, bool *ret_last);
 /* xtext (RFC 3461 4) decoded into the arena; .p NULL when malformed or when it decodes to a control octet. */
 struct slice smtp_xtext_decode(struct arena *a, struct slice s);
 void smtp_xtext_encode(struct strbuf *out, struct slice s);
+/* An address of type utf-8 in seven bits: utf-8-addr-xtext (RFC 6533 3), "\x{F6}" for what is no plain ASCII.  What is
+ * not UTF-8 becomes '?'. */
+void smtp_utf8_xtext_encode(struct strbuf *out, struct slice s);
+/* The same for text of type utf-8 that a client sent, in which only the octets above 0x7f are still to be written so. */
+void smtp_utf8_xtext_finish(struct strbuf *out, struct slice s);
 
 /* ---- replies, as a client reads them (RFC 5321 4.2) ----------------------------------------------- */
 

@@ -7,13 +7,15 @@
  *   rest.c         a place that cannot be reached, or asks for less, is left alone for a while
  *   channel.c      one connection: what its session says is passed on to the message it carries
  *   job.c          one item: loading, the batches of recipients, the content
- *   outcome.c      what became of each recipient: store, log, DSN
+ *   outcome.c      what became of each recipient: judged, logged, written back to the queue
+ *   report.c       the sender is told: DSNs
  *
  * Sessions, the resolver and the queue call back at any time.  A callback records what happened and pokes; connections
  * are opened, filled and freed in the tick alone, which the loop runs when nobody else is on the stack. */
 #ifndef SENDAS_DELIVERY_INTERNAL_H
 #define SENDAS_DELIVERY_INTERNAL_H
 
+#include "dsn.h"
 #include "route.h"
 #include "session.h"
 #include "tls_policy.h"
@@ -21,6 +23,7 @@
 #include <sys/queue.h>
 
 struct event;
+struct dsn_limit;
 struct job;
 struct destination;
 struct channel;
@@ -49,6 +52,7 @@ struct delivery {
     struct channel_list channels;       /* all */
     struct channel_list poked_channels; /* to be looked at in the next tick */
     size_t n_channels;
+    struct dsn_limit *dsn_limit; /* made when the first DSN is */
     bool stopping;
     void (*stopped)(void *ctx);
     void *stopped_ctx;
@@ -73,10 +77,10 @@ struct destination {
     size_t n_channels, n_starting; /* connections; those of them that were not ready yet */
     size_t most_channels;          /* what the place seems to stand; 0 = not known */
     struct route *route;
-    struct route_target target; /* where new connections go */
-    unsigned target_number;     /* 0 = none; counts up with each */
-    bool target_proven;         /* a session was ready there */
-    bool target_clear;          /* its TLS handshake failed, opportunistic: in clear now (RFC 7435) */
+    struct route_target target;        /* where new connections go */
+    unsigned target_number;            /* 0 = none; counts up with each */
+    bool target_proven;                /* a session was ready there */
+    bool target_clear;                 /* its TLS handshake failed, opportunistic: in clear now (RFC 7435) */
     bool poked, wanting, wanting_more; /* `wanting_more`: it has connections already */
 
     /* rest.c */
@@ -198,6 +202,8 @@ struct job_recipient {
     bool own_words;
     enum fate fate;
     bool expired, warn, warned;
+    bool relayed; /* delivered, to a server that will not tell the sender who asked to be told */
+    bool in_dsn;  /* the DSN under way is about it */
 };
 
 struct job {
@@ -231,10 +237,12 @@ struct job {
     uint64_t octets; /* read so far */
     bool reading, stale, want_content;
 
-    struct slice header; /* for the DSN */
+    /* report.c */
+    enum dsn_kind report_kind;   /* the one being made */
+    struct strbuf content;       /* of the message, its beginning or all */
+    bool admitted, content_read; /* the DSN counts already; `content` was read */
     struct strbuf dsn;
     bool dsn_under_way;
-    unsigned outcome_step;
 };
 
 struct job *job_new(struct delivery *d, struct queue_item *item);
@@ -258,11 +266,18 @@ void job_fail_excused(struct job *job);
 void job_keep(struct job *job);
 void job_free(struct job **pjob);
 
-/* All have what they get: log, DSN, queue_finish; the job is freed in the end. */
+/* All have what they get: log, DSNs, queue_finish; the job is freed in the end. */
 void outcome_settle(struct job *job);
 /* The last step alone: back to the queue with what is known. */
 void outcome_finish(struct job *job);
 /* event=delivered, as soon as the server has said so. */
-void outcome_log_delivered(const struct job *job, size_t index, const struct channel *ch);
+void outcome_delivered(struct job *job, size_t index, const struct channel *ch);
+
+/* ---- report.c ---- */
+
+/* May the sender be told of `what` (an SMTP_NOTIFY_ bit) about this recipient? */
+bool report_may_tell(const struct job *job, size_t index, unsigned what);
+/* Makes the DSNs that the recipients' fates call for, then outcome_finish (before it returns, when none does). */
+void report_start(struct job *job);
 
 #endif

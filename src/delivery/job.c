@@ -189,10 +189,8 @@ void job_result(struct job *job, size_t index, const struct smtp_verdict *v)
     r->v = *v;
     r->mx = job->mx;
     r->own_words = delivery_session_own_words(job->channel->session);
-    if (smtp_is_success(v)) {
-        r->fate = FATE_DELIVERED;
-        outcome_log_delivered(job, i, job->channel);
-    }
+    if (smtp_is_success(v))
+        outcome_delivered(job, i, job->channel);
 }
 
 /* RFC 5321 4.5.3.1.10: 452 at RCPT means "no more in this transaction".  As long as each one gets some through, the

@@ -1,6 +1,8 @@
 /* delivery/manager.c - the door of the manager, and the tick in which everything happens. */
 #include "internal.h"
 
+#include "dsn_limit.h"
+
 #include <event2/event.h>
 #include <event2/util.h>
 
@@ -200,6 +202,7 @@ void delivery_free(struct delivery **pd)
     }
     while ((dest = TAILQ_FIRST(&d->destinations)) != NULL)
         destination_free(&dest);
+    dsn_limit_free(&d->dsn_limit);
     intake_settings_unref(&d->settings);
     free_events(d);
     free(d);

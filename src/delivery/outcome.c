@@ -1,21 +1,15 @@
-/* delivery/outcome.c - what becomes of each recipient: judged, reported, logged, and written back to the queue.
+/* delivery/outcome.c - what becomes of each recipient: judged, logged, and written back to the queue.
  *
- *   verdicts -> judge -> [header of the message] -> [DSN about failures] -> [DSN about delays] -> queue_finish
+ *   verdicts -> judge -> report.c: the sender is told -> queue_finish
  *
  * A failed recipient leaves the queue in the very commit that brings in the DSN about it; while that cannot be made, it
  * stays. */
 #include "internal.h"
 
-#include "dsn.h"
-
 #include <stdlib.h>
 #include <string.h>
 
-enum { DSN_HEADER_MAX = 32 * 1024, DSN_MAX = 1024 * 1024, NOTE_MAX = 4000, REPLY_MAX = 512 };
-
-enum outcome_step { STEP_JUDGE = 0, STEP_HEADER, STEP_FAILURES, STEP_DELAYS, STEP_FINISH };
-
-static void next_step(struct job *job);
+enum { NOTE_MAX = 4000, REPLY_MAX = 512 };
 
 /* ---- log: each event has its one writer
  * ------------------------------------------------------------------------------------ */
@@ -26,7 +20,7 @@ static const char *reply_text(const struct smtp_verdict *v, char out[REPLY_MAX])
     return out;
 }
 
-void outcome_log_delivered(const struct job *job, size_t index, const struct channel *ch)
+static void log_delivered(const struct job *job, size_t index, const struct channel *ch)
 {
     char reply[REPLY_MAX];
     const struct queue_item *item = job->item;
@@ -51,31 +45,21 @@ static void log_failed(const struct job *job, size_t index)
     const struct job_recipient *r = &job->recipients[index];
     log_event(LOG_LEVEL_WARN, r->expired ? "expired" : "bounced", LOG_STR("queue", job->item->id),
               LOG_PATH("to", slice_of(job->item->recipients[index].address)), LOG_STR("mx", r->mx),
-              LOG_STR("reply", reply_text(&r->v, reply)));
-}
-
-static void log_dsn(const struct job *job, const char *id, enum dsn_kind kind)
-{
-    log_event(LOG_LEVEL_INFO, "dsn", LOG_STR("queue", id), LOG_STR("for", job->item->id),
-              LOG_STR("kind", kind == DSN_FAILED ? "failed" : "delayed"),
-              LOG_PATH("to", slice_of(job->item->bounce_to)));
-}
-
-static void log_dsn_failed(const struct job *job)
-{
-    log_event(LOG_LEVEL_ERROR, "dsn_failed", LOG_STR("queue", job->item->id));
+              LOG_STR("reply", reply_text(&r->v, reply)),
+              LOG_STR("told", r->fate == FATE_REPORTED ? "sender" : "nobody"));
 }
 
 /* ---- judging
  * ------------------------------------------------------------------------------------------------------------------ */
 
-/* RFC 3461 5.2: may the sender be told of this?  A message without a return address is never bounced. */
-static bool may_tell(const struct job *job, size_t index, unsigned what)
+/* RFC 3461 5.2.2: a server that offers DSN answers for NOTIFY=SUCCESS itself from here on; for another we say that it
+ * was relayed, if that was asked for. */
+void outcome_delivered(struct job *job, size_t index, const struct channel *ch)
 {
-    unsigned notify = job->item->recipients[index].notify;
-    if (job->item->bounce_to == NULL || job->item->bounce_to[0] == '\0')
-        return false;
-    return notify == SMTP_NOTIFY_DEFAULT || ((notify & what) != 0 && (notify & SMTP_NOTIFY_NEVER) == 0);
+    struct job_recipient *r = &job->recipients[index];
+    r->fate = FATE_DELIVERED;
+    r->relayed = !delivery_session_extensions(ch->session)->dsn && report_may_tell(job, index, SMTP_NOTIFY_SUCCESS);
+    log_delivered(job, index, ch);
 }
 
 static void judge(struct job *job, size_t index)
@@ -90,142 +74,10 @@ static void judge(struct job *job, size_t index)
     if (temporary && !r->expired) {
         r->fate = FATE_DEFERRED;
         r->warn = c->queue.warn_after_s > 0 && now_ms - job->item->created_ms >= c->queue.warn_after_s * 1000 &&
-                  !job->item->recipients[index].warned && may_tell(job, index, SMTP_NOTIFY_DELAY);
+                  !job->item->recipients[index].warned && report_may_tell(job, index, SMTP_NOTIFY_DELAY);
     } else {
-        r->fate = may_tell(job, index, SMTP_NOTIFY_FAILURE) ? FATE_TO_REPORT : FATE_UNTOLD;
+        r->fate = report_may_tell(job, index, SMTP_NOTIFY_FAILURE) ? FATE_TO_REPORT : FATE_UNTOLD;
     }
-}
-
-static bool belongs(const struct job_recipient *r, enum dsn_kind kind)
-{
-    return kind == DSN_FAILED ? r->fate == FATE_TO_REPORT : r->warn;
-}
-
-static size_t count(const struct job *job, enum dsn_kind kind)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < job->item->n_recipients; i++)
-        n += belongs(&job->recipients[i], kind);
-    return n;
-}
-
-/* ---- the DSN
- * --------------------------------------------------------------------------------------------------------------------
- */
-
-static void on_header(void *ctx, struct slice bytes)
-{
-    struct job *job = ctx;
-    /* Without it the DSN says less, but it says what counts. */
-    job->header = arena_copy(&job->mem, dsn_header_of(bytes, DSN_HEADER_MAX));
-    next_step(job);
-}
-
-static void read_header(struct job *job)
-{
-    queue_read(job->queue, job->item, 0, on_header, job);
-}
-
-/* A domain of ours, so that the DSN can be signed: the sender's, else that of whom it is for, else the first. */
-static const char *from_domain(const struct job *job)
-{
-    const struct config *c = job->d->settings->config;
-    const char *addresses[] = {job->item->sender, job->item->bounce_to, job->item->user};
-    for (size_t i = 0; i < ARRAY_LEN(addresses); i++) {
-        const char *at = addresses[i] == NULL ? NULL : strrchr(addresses[i], '@');
-        const struct config_domain *domain = at == NULL ? NULL : config_find_domain(c, slice_of(at + 1));
-        if (domain != NULL)
-            return domain->name;
-    }
-    return c->n_domains > 0 ? c->domains[0].name : c->hostname;
-}
-
-static int build(struct job *job, enum dsn_kind kind, int64_t *rows, struct strbuf *out)
-{
-    size_t n = 0;
-    struct dsn_recipient *list = arena_alloc_array(&job->mem, count(job, kind), sizeof(*list));
-    if (list == NULL)
-        return -1;
-    for (size_t i = 0; i < job->item->n_recipients; i++) {
-        const struct job_recipient *r = &job->recipients[i];
-        if (!belongs(r, kind))
-            continue;
-        rows[n] = job->item->recipients[i].row;
-        list[n++] = (struct dsn_recipient){.address = job->item->recipients[i].address,
-                                           .orcpt = job->item->recipients[i].orcpt,
-                                           .v = &r->v,
-                                           .mx = r->mx,
-                                           .own_words = r->own_words,
-                                           .expired = r->expired};
-    }
-    struct dsn dsn = {.kind = kind,
-                      .hostname = job->d->settings->config->hostname,
-                      .from_domain = from_domain(job),
-                      .to = job->item->bounce_to,
-                      .queue_id = job->item->id,
-                      .envid = job->item->envid,
-                      .message_id = job->item->message_id,
-                      .created_ms = job->item->created_ms,
-                      .now_ms = job_wall_ms(job),
-                      .expires_ms = job->item->expires_ms,
-                      .recipients = list,
-                      .n_recipients = n,
-                      .header = job->header};
-    return dsn_build(&dsn, out);
-}
-
-static void dsn_done(struct job *job, enum dsn_kind kind, bool ok, const char *id)
-{
-    strbuf_free(&job->dsn);
-    job->dsn_under_way = false;
-    for (size_t i = 0; i < job->item->n_recipients; i++) {
-        struct job_recipient *r = &job->recipients[i];
-        if (!belongs(r, kind))
-            continue;
-        if (kind == DSN_FAILED)
-            r->fate = ok ? FATE_REPORTED : FATE_DEFERRED;
-        r->warned |= kind == DSN_DELAYED && ok;
-        r->warn = false;
-    }
-    if (job->d == NULL) {
-        outcome_finish(job);
-        return;
-    }
-    if (ok)
-        log_dsn(job, id, kind);
-    else
-        log_dsn_failed(job);
-    next_step(job);
-}
-
-static void on_failure_dsn(void *ctx, bool ok, const char *id)
-{
-    dsn_done(ctx, DSN_FAILED, ok, id);
-}
-
-static void on_delay_dsn(void *ctx, bool ok, const char *id)
-{
-    dsn_done(ctx, DSN_DELAYED, ok, id);
-}
-
-static void submit_dsn(struct job *job, enum dsn_kind kind)
-{
-    struct delivery *d = job->d;
-    size_t n = count(job, kind);
-    int64_t *rows = arena_alloc_array(&job->mem, n, sizeof(*rows));
-    job->dsn = STRBUF_INIT;
-    job->dsn.max = DSN_MAX;
-    if (rows == NULL || build(job, kind, rows, &job->dsn) < 0) {
-        dsn_done(job, kind, false, NULL);
-        return;
-    }
-    job->dsn_under_way = true;
-    if (kind == DSN_FAILED)
-        intake_dsn(d->deps.intake, d->settings, strbuf_slice(&job->dsn), slice_of(job->item->bounce_to), rows, n,
-                   on_failure_dsn, job);
-    else
-        intake_dsn(d->deps.intake, d->settings, strbuf_slice(&job->dsn), slice_of(job->item->bounce_to), NULL, 0,
-                   on_delay_dsn, job);
 }
 
 /* ---- back to the queue
@@ -275,7 +127,7 @@ static int64_t retry_delay(const struct job *job)
         any = true;
         if (job->item->recipients[i].attempts >= attempts)
             attempts = job->item->recipients[i].attempts + 1;
-        warn |= !job->item->recipients[i].warned && may_tell(job, i, SMTP_NOTIFY_DELAY);
+        warn |= !job->item->recipients[i].warned && report_may_tell(job, i, SMTP_NOTIFY_DELAY);
     }
     if (!any)
         return 0;
@@ -337,6 +189,7 @@ static void finish_loaded(struct job *job)
 void outcome_finish(struct job *job)
 {
     strbuf_free(&job->dsn);
+    strbuf_free(&job->content);
     if (job->loaded)
         finish_loaded(job);
     else
@@ -344,7 +197,7 @@ void outcome_finish(struct job *job)
     job_free(&job);
 }
 
-/* ---- step by step
+/* ---- all together
  * -------------------------------------------------------------------------------------------------------------------
  */
 
@@ -360,43 +213,16 @@ static void judge_all(struct job *job)
     }
 }
 
-static void next_step(struct job *job)
-{
-    for (;;) {
-        switch ((enum outcome_step)job->outcome_step++) {
-        case STEP_JUDGE:
-            judge_all(job);
-            continue;
-        case STEP_HEADER:
-            if (count(job, DSN_FAILED) + count(job, DSN_DELAYED) == 0)
-                continue;
-            read_header(job);
-            return;
-        case STEP_FAILURES:
-            if (count(job, DSN_FAILED) == 0)
-                continue;
-            submit_dsn(job, DSN_FAILED);
-            return;
-        case STEP_DELAYS:
-            if (count(job, DSN_DELAYED) == 0)
-                continue;
-            submit_dsn(job, DSN_DELAYED);
-            return;
-        case STEP_FINISH:
-            outcome_finish(job);
-            return;
-        }
-    }
-}
-
 void outcome_settle(struct job *job)
 {
     job->stage = JOB_SETTLING;
     job->dest = NULL;
-    if (job->loaded)
-        next_step(job);
-    else if (job->failure != NULL)
+    if (job->loaded) {
+        judge_all(job);
+        report_start(job);
+    } else if (job->failure != NULL) {
         job_load(job); /* and comes back here */
-    else
+    } else {
         outcome_finish(job);
+    }
 }

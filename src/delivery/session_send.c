@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { ORCPT_MAX = 500 }; /* RFC 3461 4.2 */
+
 /* ---- verdicts ------------------------------------------------------------------------------------------------ */
 
 static void give_result(struct delivery_session *s, size_t i, const struct smtp_verdict *v, bool own_words)
@@ -133,13 +135,32 @@ static void add_notify(struct strbuf *out, unsigned notify)
         }
 }
 
+/* RFC 3461 5.2.1: the client's ORCPT goes on as it is, or the recipient itself is the original one.  RFC 6533 3: in
+ * seven bits, which any server takes. */
+static void add_orcpt(struct strbuf *out, const struct queue_item_recipient *r)
+{
+    struct strbuf value = {.max = ORCPT_MAX};
+    struct slice address = slice_of(r->address);
+    if (r->orcpt != NULL && r->orcpt[0] != '\0') {
+        smtp_utf8_xtext_finish(&value, slice_of(r->orcpt));
+    } else if (slice_is_ascii(address)) {
+        strbuf_add_str(&value, "rfc822;");
+        smtp_xtext_encode(&value, address);
+    } else {
+        strbuf_add_str(&value, "utf-8;");
+        smtp_utf8_xtext_encode(&value, address);
+    }
+    if (!value.failed)
+        strbuf_addf(out, " ORCPT=%s", strbuf_str(&value));
+    strbuf_free(&value);
+}
+
 static void add_rcpt(const struct delivery_session *s, const struct queue_item_recipient *r, struct strbuf *out)
 {
     strbuf_addf(out, "RCPT TO:<%s>", r->address);
     if (s->ext.dsn) {
         add_notify(out, r->notify);
-        if (r->orcpt != NULL && r->orcpt[0] != '\0' && strlen(r->orcpt) <= 500 && slice_is_ascii(slice_of(r->orcpt)))
-            strbuf_addf(out, " ORCPT=%s", r->orcpt);
+        add_orcpt(out, r);
     }
     strbuf_add_str(out, "\r\n");
 }

@@ -1,11 +1,13 @@
-/* The text of a DSN (RFC 3464, 6522): its parts, its fields, and that nothing from outside breaks out of them. */
+/* A DSN as a message (RFC 3464, 6522, 6533): its parts, its fields, and that nothing from outside breaks out of them.  What a
+ * person reads in it is in test_bounces.c. */
 #include "testing.h"
 
 #include "../../src/delivery/dsn.h"
 
 #include "sendas/message.h"
+#include "sendas/mime.h"
 
-static const char header[] = "From: Ann <ann@example.com>\r\nSubject: hello\r\n";
+static const char content[] = "From: Ann <ann@example.com>\r\nSubject: hello\r\n\r\nthe body\r\n";
 
 static struct smtp_verdict verdict(int code, const char *enhanced, const char *text)
 {
@@ -28,7 +30,7 @@ static struct dsn about(const struct dsn_recipient *r, size_t n)
                         .expires_ms = INT64_C(1795432000000),
                         .recipients = r,
                         .n_recipients = n,
-                        .header = slice_of(header)};
+                        .content = slice_of(content)};
 }
 
 static bool has(struct slice text, const char *what)
@@ -102,11 +104,12 @@ START_TEST(test_failed)
     ck_has(p.head, "\r\nTo: <ann@example.com>\r\n");
     ck_has(p.head, "\r\nAuto-Submitted: auto-replied\r\n");
     ck_has(p.head, "\r\nMIME-Version: 1.0\r\n");
-    ck_has(p.head, "\r\nReferences: <1@example.com>\r\n");
+    ck_has(p.head, "\r\nSubject: Not delivered: hello\r\n");
+    ck_has(p.head, "\r\nIn-Reply-To: <1@example.com>\r\nReferences: <1@example.com>\r\n");
     ck_has(p.head, "\r\nMessage-ID: <");
     ck_has(p.head, "\r\nDate: ");
     ck_has(p.head, "Content-Type: multipart/report; report-type=delivery-status;");
-    ck_has(p.human, "<bob@example.net>");
+    ck_has(p.human, "\r\nTo:      bob@example.net\r\n");
     ck_has(p.human, "mx.example.net");
     ck_has(p.human, "550 5.1.1 no such user");
     ck_has(p.machine, "Content-Type: message/delivery-status\r\n\r\nOriginal-Envelope-Id: env+1\r\nReporting-MTA: dns; "
@@ -115,6 +118,7 @@ START_TEST(test_failed)
            "\r\n\r\nOriginal-Recipient: rfc822;bob+x@example.net\r\nFinal-Recipient: rfc822; bob@example.net\r\n"
            "Action: failed\r\nStatus: 5.1.1\r\nRemote-MTA: dns; mx.example.net\r\n"
            "Diagnostic-Code: smtp; 550 5.1.1 no such user\r\nLast-Attempt-Date: ");
+    ck_has(p.machine, "\r\nFinal-Log-ID: 3F9K2M7QRT\r\n");
     ck_assert_slice_eq(p.original,
                        "Content-Type: text/rfc822-headers\r\n\r\nFrom: Ann <ann@example.com>\r\nSubject: hello\r\n");
     strbuf_free(&out);
@@ -134,7 +138,7 @@ START_TEST(test_expired_and_own_words)
         "Final-Recipient: rfc822; b@x\r\nAction: failed\r\nStatus: 4.4.7\r\nDiagnostic-Code: x-sendas; 451 4.4.1 mx");
     ck_has(p.machine, "Final-Recipient: rfc822; c@x\r\nAction: failed\r\nStatus: 5.0.0\r\nRemote-MTA: dns; "
                       "mx\r\nDiagnostic-Code: smtp; 554 no\r\n");
-    ck_has(p.human, "Tried for 2 hours");
+    ck_has(p.human, "without success");
     strbuf_free(&out);
 }
 END_TEST
@@ -149,8 +153,8 @@ START_TEST(test_delayed)
     struct parsed p = parse(strbuf_slice(&out));
     ck_has(p.machine, "Action: delayed\r\nStatus: 4.2.1\r\n");
     ck_has(p.machine, "\r\nWill-Retry-Until: ");
-    ck_has(p.head, "Subject: Your message is delayed\r\n");
-    ck_has_not(p.human, "will not be tried");
+    ck_has(p.head, "Subject: Delayed: hello\r\n");
+    ck_has(p.human, "goes on trying");
     strbuf_free(&out);
 }
 END_TEST
@@ -178,14 +182,54 @@ START_TEST(test_hostile_text)
 }
 END_TEST
 
-/* RFC 6533 3: seven-bit all the same. */
+/* RFC 6533 4, 5: addresses as they are, in a part that may be encoded; on the wire it is seven-bit all the same. */
 START_TEST(test_utf8_address)
 {
     struct smtp_verdict v = verdict(553, "5.6.7", "no SMTPUTF8");
-    struct dsn_recipient r = {.address = "j\xc3\xb6rg+a@\xe4\xbe\x8b.example", .orcpt = "", .v = &v, .own_words = true};
+    struct dsn_recipient r = {.address = "j\xc3\xb6rg+a@\xe4\xbe\x8b.example",
+                              .orcpt = "utf-8;j\\x{F6}rg@x",
+                              .v = &v,
+                              .own_words = true};
+    struct dsn d = about(&r, 1);
+    struct strbuf out = build(&d), plain = STRBUF_INIT;
+    struct parsed p = parse(strbuf_slice(&out));
+    struct slice head = SLICE("Content-Type: message/global-delivery-status\r\n"
+                              "Content-Transfer-Encoding: quoted-printable\r\n\r\n");
+    struct mime_qp_decoder qp = {0};
+    ck_assert(slice_starts(p.machine, head));
+    ck_assert_int_eq(mime_qp_decode(&qp, slice_skip(p.machine, head.n), &plain), 0);
+    ck_has(strbuf_slice(&plain), "\r\nFinal-Recipient: utf-8; j\xc3\xb6rg+a@\xe4\xbe\x8b.example\r\n");
+    ck_has(strbuf_slice(&plain), "\r\nOriginal-Recipient: utf-8;j\\x{F6}rg@x\r\n");
+    ck_has(p.head, "Subject: Not delivered: hello\r\n");
+    strbuf_free(&plain);
+    strbuf_free(&out);
+}
+END_TEST
+
+/* An original recipient of type utf-8 stays seven-bit where all else is (RFC 6533 3). */
+START_TEST(test_utf8_original_recipient)
+{
+    struct smtp_verdict v = verdict(550, "5.1.1", "no");
+    struct dsn_recipient r = {.address = "b@x", .orcpt = "utf-8;j\xc3\xb6rg\\x{2B}a@x", .v = &v};
     struct dsn d = about(&r, 1);
     struct strbuf out = build(&d);
-    ck_has(strbuf_slice(&out), "Final-Recipient: utf-8; j\\x{F6}rg\\x{2B}a@\\x{4F8B}.example\r\n");
+    ck_has(strbuf_slice(&out), "Content-Type: message/delivery-status\r\n");
+    ck_has(strbuf_slice(&out), "\r\nOriginal-Recipient: utf-8;j\\x{F6}rg\\x{2B}a@x\r\nFinal-Recipient: rfc822; b@x\r\n");
+    strbuf_free(&out);
+}
+END_TEST
+
+/* To an address that is not ASCII the DSN itself needs SMTPUTF8. */
+START_TEST(test_utf8_sender)
+{
+    struct smtp_verdict v = verdict(550, "5.1.1", "no");
+    struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v};
+    struct dsn d = about(&r, 1);
+    d.to = "j\xc3\xb6rg@example.com";
+    struct strbuf out = STRBUF_INIT;
+    ck_assert_int_eq(dsn_build(&d, &out), 0);
+    ck_has(strbuf_slice(&out), "\r\nTo: <j\xc3\xb6rg@example.com>\r\n");
+    ck_has(strbuf_slice(&out), "Content-Type: message/global-delivery-status\r\n");
     strbuf_free(&out);
 }
 END_TEST
@@ -196,23 +240,92 @@ START_TEST(test_original_encoded)
     struct smtp_verdict v = verdict(550, "5.1.1", "no");
     struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v};
     struct dsn d = about(&r, 1);
-    d.header = SLICE("Subject: gr\xc3\xbc\xc3\x9f = x \r\nX: y\r\n");
+    d.content = SLICE("Subject: gr\xc3\xbc\xc3\x9f = x \r\nX: y\r\n\r\nbody\r\n");
     struct strbuf out = build(&d);
     struct parsed p = parse(strbuf_slice(&out));
     ck_assert_slice_eq(p.original,
-                       "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+                       "Content-Type: message/global-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
                        "Subject: gr=C3=BC=C3=9F =3D x=20\r\nX: y\r\n");
+    ck_has(p.head, "Subject: Not delivered:\r\n =?utf-8?B?Z3LDvMOfID0geA==?=\r\n");
+    strbuf_free(&out);
+    d.content = SLICE("X-Old: gr\xfc\xdf\r\n\r\nbody\r\n");
+    out = build(&d);
+    p = parse(strbuf_slice(&out));
+    ck_assert_slice_eq(p.original,
+                       "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+                       "X-Old: gr=FC=DF\r\n");
     strbuf_free(&out);
     struct strbuf longer = STRBUF_INIT;
     strbuf_add_str(&longer, "X: ");
     for (int i = 0; i < 2000; i++)
         strbuf_add_char(&longer, 'y');
     strbuf_add_str(&longer, "\r\n");
-    d.header = strbuf_slice(&longer);
+    d.content = strbuf_slice(&longer);
     out = build(&d);
-    ck_has(strbuf_slice(&out), "quoted-printable");
+    ck_has(strbuf_slice(&out), "text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable");
     strbuf_free(&out);
     strbuf_free(&longer);
+}
+END_TEST
+
+/* RFC 3461 4.3: RET=FULL is for failures; what could not stand on the wire as it is comes as its header. */
+static const struct {
+    const char *content;
+    enum dsn_kind kind;
+    bool whole, returned;
+} return_rows[] = {
+    {"Subject: x\r\n\r\nbody\r\n", DSN_FAILED, true, true},
+    {"Subject: x\r\n\r\nbody\r\n", DSN_FAILED, false, false},
+    {"Subject: x\r\n\r\nbody\r\n", DSN_DELAYED, true, false},
+    {"Subject: x\r\n\r\nbody\r\n", DSN_RELAYED, true, false},
+    {"Subject: x\r\n\r\nGr\xc3\xbc\xc3\x9f"
+     "e\r\n",
+     DSN_FAILED, true, false},
+};
+
+START_TEST(test_returned)
+{
+    struct smtp_verdict v = verdict(550, "5.1.1", "no");
+    struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v};
+    struct dsn d = about(&r, 1);
+    d.kind = return_rows[_i].kind;
+    d.content = slice_of(return_rows[_i].content);
+    d.whole = return_rows[_i].whole;
+    struct strbuf out = build(&d);
+    struct parsed p = parse(strbuf_slice(&out));
+    ck_assert_slice_eq(p.original, return_rows[_i].returned
+                                       ? "Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nbody\r\n"
+                                       : "Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n");
+    ck_has(p.human, return_rows[_i].returned ? "Your message is attached." : "The header of your message is attached.");
+    strbuf_free(&out);
+}
+END_TEST
+
+START_TEST(test_relayed)
+{
+    struct smtp_verdict v = verdict(250, "2.0.0", "queued"), bare = verdict(250, "", "ok");
+    struct dsn_recipient r[] = {{.address = "b@x", .orcpt = "", .v = &v, .mx = "mx"},
+                                {.address = "c@x", .orcpt = "", .v = &bare, .mx = "mx"}};
+    struct dsn d = about(r, 2);
+    d.kind = DSN_RELAYED;
+    struct strbuf out = build(&d);
+    struct parsed p = parse(strbuf_slice(&out));
+    ck_has(p.head, "Subject: Passed on: hello\r\n");
+    ck_has(p.machine, "rfc822; b@x\r\nAction: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx\r\n");
+    ck_has(p.machine, "rfc822; c@x\r\nAction: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx\r\n");
+    strbuf_free(&out);
+}
+END_TEST
+
+/* The class of the status is that of the reply, whatever else the server wrote. */
+START_TEST(test_status)
+{
+    struct smtp_verdict v = {.code = 550, .enhanced = "4.7.1", .text = "no"};
+    struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v, .mx = "mx"};
+    struct dsn d = about(&r, 1);
+    struct strbuf out = build(&d);
+    ck_has(strbuf_slice(&out), "\r\nStatus: 5.0.0\r\n");
+    strbuf_free(&out);
 }
 END_TEST
 
@@ -221,8 +334,9 @@ START_TEST(test_without_header)
     struct smtp_verdict v = verdict(550, "5.1.1", "no");
     struct dsn_recipient r = {.address = "b@x", .orcpt = "", .v = &v};
     struct dsn d = about(&r, 1);
-    d.header = SLICE("");
+    d.content = SLICE("");
     struct strbuf out = build(&d);
+    ck_has(strbuf_slice(&out), "Subject: Not delivered: your message to b@x\r\n");
     ck_has_not(strbuf_slice(&out), "rfc822-headers");
     strbuf_free(&out);
 }
@@ -257,6 +371,11 @@ static Suite *make_suite(void)
     tcase_add_test(tc, test_delayed);
     tcase_add_test(tc, test_hostile_text);
     tcase_add_test(tc, test_utf8_address);
+    tcase_add_test(tc, test_utf8_original_recipient);
+    tcase_add_test(tc, test_utf8_sender);
+    tcase_add_loop_test(tc, test_returned, 0, ARRAY_LEN(return_rows));
+    tcase_add_test(tc, test_relayed);
+    tcase_add_test(tc, test_status);
     tcase_add_test(tc, test_original_encoded);
     tcase_add_test(tc, test_without_header);
     tcase_add_loop_test(tc, test_header_of, 0, ARRAY_LEN(header_rows));
