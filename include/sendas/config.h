@@ -9,6 +9,7 @@
 
 enum config_tls_mode { CONFIG_TLS_STARTTLS = 0, CONFIG_TLS_IMPLICIT };
 enum config_prefer { CONFIG_PREFER_IPV4 = 0, CONFIG_PREFER_IPV6, CONFIG_PREFER_ANY };
+enum config_encode { CONFIG_ENCODE_AUTO = 0, CONFIG_ENCODE_NEVER };
 enum config_delivery_tls { CONFIG_DELIVERY_OPPORTUNISTIC = 0, CONFIG_DELIVERY_REQUIRED };
 
 struct config_listener {
@@ -71,6 +72,9 @@ struct config {
         int64_t idle_timeout_s;
     } limits;
     bool hide_client_ip;
+    struct {
+        enum config_encode encode; /* is content that a hop would change brought to normal form before it is signed? */
+    } message;
     struct {
         char *path;
         int64_t *retry_s; /* the last one repeats */

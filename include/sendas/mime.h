@@ -31,9 +31,13 @@ enum {
     MIME_BLANKS_MAX = 1000  /* blanks in a row in quoted-printable, until what they mean is known */
 };
 
-enum { MIME_REFUSED = -1, MIME_FAILED = -2 }; /* the message's fault; ours (memory, reading, writing) */
+enum {
+    MIME_REFUSED = -1,   /* the message's fault */
+    MIME_FAILED = -2,    /* ours: memory, reading, writing */
+    MIME_NEEDS_UTF8 = -3 /* 8-bit octets in the header where only ASCII may stand: SMTPUTF8 would allow them */
+};
 
-/* ---- the normal form -------------------------------------------------------------------------------------------- */
+/* ---- the normal form ------------------------------------------------------------------------- */
 
 /* The body.  `read` fills up to n octets from `offset`: their number, 0 at the end, -1 on failure. */
 struct mime_source {
@@ -65,8 +69,8 @@ bool mime_is_plain(struct slice header, bool body_8bit, uint64_t body_line_max);
  * lives in the arena and borrows `header` and what `body` points at.  With `smtputf8` the header itself stays UTF-8; the
  * headers of parts and of messages inside are made ASCII either way: 8-bit text becomes encoded words (RFC 2047), 8-bit
  * parameters RFC 2231's form, in utf-8 or, where it is not UTF-8, in `unknown-8bit` (RFC 1428).
- * 0; MIME_REFUSED: a line above 998 octets in what is sealed or in a header field without white space, 8-bit octets in
- * the header where only ASCII may stand, a malformed header, too many parts; MIME_FAILED. */
+ * 0; MIME_REFUSED: a line above 998 octets in what is sealed or in a header field without white space, a malformed
+ * header, with `smtputf8` one that is not UTF-8, too many parts; MIME_NEEDS_UTF8, without `smtputf8`; MIME_FAILED. */
 int mime_scan(struct arena *a, struct slice header, const struct mime_source *body, bool smtputf8,
               struct mime_plan **ret, struct err *err);
 /* What the plan will do.  Where neither header nor body change there is nothing to rewrite. */
@@ -74,7 +78,7 @@ const struct mime_report *mime_plan_report(const struct mime_plan *plan);
 /* Appends the new header to *header (may be NULL) and writes the new body to *body (may be NULL).  0 or MIME_FAILED. */
 int mime_rewrite(const struct mime_plan *plan, struct strbuf *header, const struct mime_sink *body, struct err *err);
 
-/* ---- quoted-printable (RFC 2045 6.7), streaming -------------------------------------------------------------------- */
+/* ---- quoted-printable (RFC 2045 6.7), streaming ---------------------------------------------- */
 
 /* Zeroed and `text` set, an encoder is ready.  Text keeps CRLF as line break; otherwise CR and LF are data.  Beyond what
  * must be encoded it encodes a line's `From `, a lone dot (RFC 2049 3), and `--` behind a soft break, which could make
@@ -104,7 +108,7 @@ struct mime_qp_decoder {
 int mime_qp_decode(struct mime_qp_decoder *d, struct slice in, struct strbuf *out);
 int mime_qp_decode_end(struct mime_qp_decoder *d);
 
-/* ---- base64 in lines (RFC 2045 6.8), streaming ---------------------------------------------------------------------- */
+/* ---- base64 in lines (RFC 2045 6.8), streaming ----------------------------------------------- */
 
 /* Zeroed both are ready. */
 struct mime_base64_encoder {
@@ -129,7 +133,7 @@ struct mime_base64_decoder {
 int mime_base64_decode(struct mime_base64_decoder *d, struct slice in, struct strbuf *out);
 int mime_base64_decode_end(struct mime_base64_decoder *d);
 
-/* ---- header fields --------------------------------------------------------------------------------------------------- */
+/* ---- header fields --------------------------------------------------------------------------- */
 
 /* Appends `text` as encoded words (RFC 2047) with a space between: in utf-8, split between characters, or in
  * unknown-8bit; Q or B, whichever is shorter.  The first has at most `first_max` octets (40 to MIME_WORD_MAX), the

@@ -100,6 +100,10 @@ struct raw_privacy {
     char *hide_client_ip;
 };
 
+struct raw_message {
+    char *encode;
+};
+
 struct raw_queue {
     char *path, *lifetime, *warn_after, *history;
     char **retry;
@@ -138,6 +142,7 @@ struct raw_config {
     unsigned domains_count;
     struct raw_limits limits;
     struct raw_privacy privacy;
+    struct raw_message message;
     struct raw_queue queue;
     struct raw_dns dns;
     struct raw_delivery delivery;

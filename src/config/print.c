@@ -119,6 +119,7 @@ void config_print(const struct config *c, FILE *out)
     print_scalar(c, "users", out);
     print_section(c, "limits", out);
     print_section(c, "privacy", out);
+    print_section(c, "message", out);
     print_section(c, "queue", out);
     print_lists(c, out);
     print_section(c, "admin", out);

@@ -7,6 +7,7 @@ static const char *const tls_modes[] = {"starttls", "implicit", NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 static const char *const prefers[] = {"ipv4", "ipv6", "any", NULL};
 static const char *const delivery_tls[] = {"opportunistic", "required", NULL};
+static const char *const encodes[] = {"auto", "never", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 
@@ -39,6 +40,7 @@ const struct scalar config_scalars[] = {
     NUMBER("limits.idle_timeout", CONFIG_AS(limits.idle_timeout, limits.idle_timeout_s), "5m", SCALAR_DURATION, 1,
            HOUR),
     PLAIN("privacy.hide_client_ip", CONFIG_AS(privacy.hide_client_ip, hide_client_ip), "true", SCALAR_BOOL),
+    CHOICE("message.encode", CONFIG(message.encode), "auto", 0, encodes),
     PLAIN("queue.path", CONFIG(queue.path), "/var/lib/sendas/queue.db", SCALAR_PATH),
     NUMBER("queue.lifetime", CONFIG_AS(queue.lifetime, queue.lifetime_s), "5d", SCALAR_DURATION, 1, 60 * DAY),
     NUMBER("queue.warn_after", CONFIG_AS(queue.warn_after, queue.warn_after_s), "4h", SCALAR_DURATION, 0, 60 * DAY),

@@ -55,6 +55,8 @@ static const cyaml_schema_field_t limits_fields[] = {TEXT(message_size, struct r
 
 static const cyaml_schema_field_t privacy_fields[] = {TEXT(hide_client_ip, struct raw_privacy), CYAML_FIELD_END};
 
+static const cyaml_schema_field_t message_fields[] = {TEXT(encode, struct raw_message), CYAML_FIELD_END};
+
 static const cyaml_schema_field_t queue_fields[] = {
     TEXT(path, struct raw_queue),     LIST(retry, struct raw_queue, &text_member, 1, 100),
     TEXT(lifetime, struct raw_queue), TEXT(warn_after, struct raw_queue),
@@ -99,6 +101,7 @@ static const cyaml_schema_field_t config_fields[] = {
     TEXT(users, struct raw_config),
     SECTION(limits, struct raw_config, limits_fields),
     SECTION(privacy, struct raw_config, privacy_fields),
+    SECTION(message, struct raw_config, message_fields),
     SECTION(queue, struct raw_config, queue_fields),
     SECTION(dns, struct raw_config, dns_fields),
     SECTION(delivery, struct raw_config, delivery_fields),

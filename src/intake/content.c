@@ -5,7 +5,7 @@
 
 int intake_content_init(struct intake_content *c, const char *spool_dir, uint64_t size_max)
 {
-    *c = (struct intake_content){.size_max = size_max};
+    *c = (struct intake_content){.size_max = size_max, .spool_dir = spool_dir};
     c->header.max = MESSAGE_HEADER_MAX + 2; /* the empty line is in it for a moment */
     c->body = spool_new(spool_dir);
     c->hash = dkim_body_hash_new();
@@ -61,10 +61,14 @@ static int judge_text(struct intake_content *c, struct slice text)
     if (memchr(text.p, '\0', text.n) != NULL)
         return fail(c, 550, "5.6.0", "A NUL octet is not allowed in a message");
     c->line += text.n;
-    if (c->line > MESSAGE_LINE_MAX) /* RFC 5321 4.5.3.1.6, RFC 5322 2.1.1 */
+    if (c->line > MESSAGE_LINE_MAX && !c->any_line) /* RFC 5321 4.5.3.1.6, RFC 5322 2.1.1 */
         return fail(c, 550, "5.6.0", "A line is longer than 998 octets: send it as quoted-printable or base64");
-    if (!c->eightbit)
-        c->eightbit = !slice_is_ascii(text);
+    if (c->in_body && c->line > c->body_line_max)
+        c->body_line_max = c->line;
+    if (!(c->in_body ? c->body_8bit : c->eightbit) && !slice_is_ascii(text)) {
+        c->eightbit = true;
+        c->body_8bit = c->in_body;
+    }
     return 0;
 }
 

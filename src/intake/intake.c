@@ -2,7 +2,8 @@
  *
  *   begin    the envelope is copied, the message gets its queue id
  *   data     octets arrive: content.c judges the lines, collects the header, hashes and spools the body
- *   commit   on a worker:  fix_up         fields are added and removed (fixup.c, received.c)
+ *   commit   on a worker:  normalise      what a later hop would change is encoded (normal.c, mime/)
+ *                          fix_up         fields are added and removed (fixup.c, received.c)
  *                          check_senders  may this user send this, and with which envelope sender? (align/)
  *                          sign           every key of the From domain signs (dkim/)
  *                          check_signatures  what will be stored is read back and verified (dkim/)
@@ -40,7 +41,7 @@ struct intake {
     struct intake_content content;
     struct strbuf header;     /* fixed up */
     struct field_list fields; /* of `header` */
-    struct strbuf changes;    /* what fix-up did, for `trace` */
+    struct strbuf changes;    /* what normalise and fix-up did, for `trace` */
     struct align_result aligned;
     struct strbuf head; /* signatures, header, empty line: what is stored */
     struct queue_message message;
@@ -149,7 +150,10 @@ static int begin_content(struct intake *in, uint64_t size_max)
     const char *dir = slash == NULL     ? "."
                       : slash == path.p ? "/"
                                         : arena_strdup(&in->mem, slice_sub(path, 0, (size_t)(slash - path.p)));
-    return dir == NULL ? -1 : intake_content_init(&in->content, dir, size_max);
+    if (dir == NULL || intake_content_init(&in->content, dir, size_max) < 0)
+        return -1;
+    in->content.any_line = in->settings->config->message.encode == CONFIG_ENCODE_AUTO;
+    return 0;
 }
 
 static void intake_free(struct intake **pin)
@@ -200,7 +204,16 @@ const struct smtp_verdict *intake_failure(const struct intake *in)
     return &in->verdict;
 }
 
-/* ---- commit, step 1: the header as it will leave --------------------------------------------- */
+/* ---- commit, step 1: normal form ------------------------------------------------------------- */
+
+static int normalise(struct intake *in)
+{
+    if (in->settings->config->message.encode == CONFIG_ENCODE_NEVER)
+        return 0;
+    return intake_normalise(&in->mem, &in->content, in->smtputf8, &in->changes, &in->verdict, &in->cause);
+}
+
+/* ---- step 2: the header as it will leave ----------------------------------------------------- */
 
 static int fix_up(struct intake *in, time_t now)
 {
@@ -226,7 +239,7 @@ static int fix_up(struct intake *in, time_t now)
     return status;
 }
 
-/* ---- step 2: who may send, and the envelope sender ------------------------------------------- */
+/* ---- step 3: who may send, and the envelope sender ------------------------------------------- */
 
 static int check_senders(struct intake *in)
 {
@@ -244,7 +257,7 @@ static int check_senders(struct intake *in)
     return align_check(&in->mem, &request, &in->aligned, &in->verdict);
 }
 
-/* ---- step 3: the signatures ------------------------------------------------------------------ */
+/* ---- step 4: the signatures ------------------------------------------------------------------ */
 
 static int sign(struct intake *in, time_t now)
 {
@@ -257,7 +270,7 @@ static int sign(struct intake *in, time_t now)
     return in->head.failed ? smtp_verdict_set(&in->verdict, 451, "4.3.0", "Out of memory") : 0;
 }
 
-/* ---- step 4: the last look: what is described for the queue, and no memory of how it was made  */
+/* ---- step 5: the last look: what is described for the queue, and no memory of how it was made  */
 
 static void log_signed(const struct intake *in, const struct dkim_key *key)
 {
@@ -278,7 +291,7 @@ static int check_signatures(struct intake *in, time_t now)
     return 0;
 }
 
-/* ---- step 5: into the queue ------------------------------------------------------------------ */
+/* ---- step 6: into the queue ------------------------------------------------------------------ */
 
 /* A line for `sendas trace`.  One that cannot be kept costs no message. */
 static void note(struct intake *in, const char *format, ...) PRINTF_LIKE(2, 3);
@@ -374,7 +387,7 @@ static void prepare(void *job)
 {
     struct intake *in = job;
     time_t now = (time_t)(clock_wall_ms() / 1000);
-    if (fix_up(in, now) < 0 || check_senders(in) < 0 || sign(in, now) < 0)
+    if (normalise(in) < 0 || fix_up(in, now) < 0 || check_senders(in) < 0 || sign(in, now) < 0)
         return;
     describe(in);
     check_signatures(in, now);
@@ -422,7 +435,8 @@ static void log_accepted(const struct intake *in)
     const struct queue_message *m = &in->message;
     log_event(LOG_LEVEL_INFO, "accepted", LOG_STR("queue", m->id), LOG_SLICE("user", logged_user(in)),
               LOG_PATH("from", m->sender), LOG_PATH("submitted", m->submitted), LOG_NUM("recipients", m->n_recipients),
-              LOG_NUM("size", stored_size(in)), LOG_SLICE("message_id", m->message_id));
+              LOG_NUM("size", stored_size(in)), LOG_SLICE("message_id", m->message_id),
+              LOG_STR("changed", in->changes.n > 0 ? strbuf_str(&in->changes) : NULL));
 }
 
 static void finish(struct intake *in)

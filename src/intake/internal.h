@@ -13,21 +13,32 @@ struct intake_content {
     struct dkim_body_hash *hash;
     unsigned char body_hash[DKIM_HASH_SIZE]; /* valid after intake_content_end */
     uint64_t size, size_max;
+    const char *spool_dir;       /* borrowed */
+    bool any_line;               /* set after intake_content_init: lines may have any length */
     size_t line;                 /* octets of the line under way */
+    size_t body_line_max;        /* of the longest one in the body */
     bool cr;                     /* a CR waits for its LF */
     bool in_body;                /* the empty line was seen */
-    bool eightbit;               /* an octet above 0x7f was seen */
+    bool eightbit, body_8bit;    /* an octet above 0x7f was seen, in the body */
     struct smtp_verdict failure; /* the first one; .code 0 = none */
     struct err cause;            /* of a failure on our side */
 };
 
-/* `spool_dir`: where a body that is too large for memory goes.  -1 when out of memory; free it all the same. */
+/* `spool_dir`: where a body that is too large for memory goes; it outlives the content.  -1 when out of memory; free it
+ * all the same. */
 int intake_content_init(struct intake_content *c, const char *spool_dir, uint64_t size_max);
 /* Any chunking; after the first failure everything is dropped. */
 void intake_content_add(struct intake_content *c, struct slice bytes);
 /* No more octets: the body hash is ready.  -1 when there is a failure. */
 int intake_content_end(struct intake_content *c);
 void intake_content_free(struct intake_content *c);
+
+/* ---- normal.c -------------------------------------------------------------------------------- */
+
+/* After intake_content_end: where the content holds what a later hop would change, it is replaced by its normal form.
+ * `changes` gets what was done.  0, or -1 and the refusal; *cause has the reason of a failure on our side. */
+int intake_normalise(struct arena *a, struct intake_content *c, bool smtputf8, struct strbuf *changes,
+                     struct smtp_verdict *v, struct err *cause);
 
 /* ---- received.c ------------------------------------------------------------------------------ */
 

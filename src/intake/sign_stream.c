@@ -84,6 +84,22 @@ static int choose_domain(struct filter *f, const char *wanted, struct err *err)
     return 0;
 }
 
+/* There is no envelope to say SMTPUTF8: a header that can be made ASCII is, and one with addresses that cannot is taken
+ * for a message that is sent so. */
+static int normalise(struct filter *f, struct err *err)
+{
+    struct smtp_verdict v = {0};
+    struct err cause = {{0}};
+    if (f->settings->config->message.encode == CONFIG_ENCODE_NEVER)
+        return 0;
+    int status = intake_normalise(&f->mem, &f->content, false, &f->changes, &v, &cause);
+    if (status < 0 && v.code == 553)
+        status = intake_normalise(&f->mem, &f->content, true, &f->changes, &v, &cause);
+    if (status < 0 && cause.text[0] != '\0')
+        return err_set(err, "%s", cause.text);
+    return status < 0 ? refuse(err, &v) : 0;
+}
+
 static int sign_header(struct filter *f, const char *domain, time_t now, struct err *err)
 {
     struct smtp_verdict v = {0};
@@ -130,10 +146,13 @@ int intake_sign_stream(const struct intake_settings *s, const char *domain, FILE
     const char *dir = getenv("TMPDIR");
     time_t now = (time_t)(clock_wall_ms() / 1000);
     int status = intake_content_init(&f.content, dir != NULL ? dir : P_tmpdir, s->config->limits.message_size);
+    f.content.any_line = s->config->message.encode == CONFIG_ENCODE_AUTO;
     if (status < 0)
         err_set(err, "out of memory");
     if (status == 0)
         status = read_message(&f, in, err);
+    if (status == 0)
+        status = normalise(&f, err);
     if (status == 0)
         status = sign_header(&f, domain, now, err);
     if (status == 0)

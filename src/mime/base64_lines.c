@@ -3,7 +3,7 @@
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-/* ---- encoding --------------------------------------------------------------------------------------------------- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 /* The 1 to 3 octets at `p` as four characters; the line is ended before them, when it is full. */
 static void put_group(struct mime_base64_encoder *e, const unsigned char *p, size_t n, struct strbuf *out)
@@ -52,7 +52,7 @@ uint64_t mime_base64_size(uint64_t n)
     return n == 0 ? 0 : characters + (characters - 1) / MIME_ENCODED_LINE * 2;
 }
 
-/* ---- decoding --------------------------------------------------------------------------------------------------- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 static int value_of(char c)
 {

@@ -8,8 +8,7 @@ void content_begin(struct content *c, enum content_kind kind, const char *sealed
         c->codec.to_qp.text = kind == CONTENT_TEXT;
 }
 
-/* ---- UTF-8 in pieces (RFC 3629 4)
- * ------------------------------------------------------------------------------------ */
+/* ---- UTF-8 in pieces (RFC 3629 4) ------------------------------------------------------------ */
 
 static void begin_character(struct content *c, unsigned char octet)
 {
@@ -40,8 +39,7 @@ static void judge_utf8(struct content *c, struct slice bytes)
     }
 }
 
-/* ---- codecs
- * ----------------------------------------------------------------------------------------------------------- */
+/* ---- codecs ---------------------------------------------------------------------------------- */
 
 static void ignore_octet(void *ctx, unsigned char octet)
 {

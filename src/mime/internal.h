@@ -20,8 +20,7 @@ void qp_put(struct mime_qp_encoder *e, unsigned char octet, struct strbuf *out);
 void qp_put_encoded(struct mime_qp_encoder *e, unsigned char octet, struct strbuf *out);
 void qp_put_break(struct mime_qp_encoder *e, struct strbuf *out);
 
-/* ---- params.c
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- params.c -------------------------------------------------------------------------------- */
 
 /* Octets of the comment or quoted string that `s` begins with; 0 when it does not end (RFC 5322 3.2.2, 3.2.4). */
 size_t mime_comment_length(struct slice s);
@@ -29,8 +28,7 @@ size_t mime_quoted_length(struct slice s);
 /* Behind white space, folds and comments; a comment without an end stays, and fits nowhere. */
 struct slice mime_skip_cfws(struct slice s);
 
-/* ---- recode.c: one header field
- * --------------------------------------------------------------------------------------- */
+/* ---- recode.c: one header field -------------------------------------------------------------- */
 
 enum recoded { RECODED = 0, RECODE_IMPOSSIBLE, RECODE_TOO_LONG };
 
@@ -40,8 +38,7 @@ bool field_is_long(const struct field *f);
  * is worth nothing. */
 enum recoded field_recode(const struct field *f, bool keep_utf8, struct strbuf *out);
 
-/* ---- reader.c: lines of any length through a fixed buffer
- * ---------------------------------------------------------------- */
+/* ---- reader.c: lines of any length through a fixed buffer ------------------------------------ */
 
 enum { READER_SIZE = 64 * 1024 };
 
@@ -63,8 +60,7 @@ struct line {
 /* 1; 0 at the end; -1 when reading failed.  Only CRLF ends a line. */
 int reader_next(struct reader *r, struct line *ret);
 
-/* ---- content.c: what a region of the body holds
- * ----------------------------------------------------------------------------- */
+/* ---- content.c: what a region of the body holds ---------------------------------------------- */
 
 enum content_kind {
     CONTENT_TEXT = 0,         /* not encoded, lines mean something */
@@ -107,8 +103,7 @@ static inline bool content_is_safe(const struct content *c)
     return !c->eightbit && c->line_max <= MESSAGE_LINE_MAX;
 }
 
-/* ---- entity.c: what a part is, by its header
- * ------------------------------------------------------------------------------- */
+/* ---- entity.c: what a part is, by its header ------------------------------------------------- */
 
 enum { BOUNDARY_MAX = 200 };
 
@@ -133,8 +128,7 @@ struct entity_class {
 
 struct entity_class entity_classify(const struct field_list *fields, bool in_digest);
 
-/* ---- the plan
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- the plan -------------------------------------------------------------------------------- */
 
 enum edit_kind {
     EDIT_KEEP = 0,   /* the octets stay: nothing was found that needs this edit */

@@ -11,7 +11,7 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
-/* ---- encoding --------------------------------------------------------------------------------------------------- */
+/* ---- encoding -------------------------------------------------------------------------------- */
 
 /* What hops and readers act on at the beginning of a line (RFC 2049 3; RFC 2046 5.1.1). */
 static void guard_beginning(struct mime_qp_encoder *e)
@@ -113,7 +113,7 @@ void mime_qp_encode_end(struct mime_qp_encoder *e, bool at_end, struct strbuf *o
     e->n = 0;
 }
 
-/* ---- decoding --------------------------------------------------------------------------------------------------- */
+/* ---- decoding -------------------------------------------------------------------------------- */
 
 enum { TEXT = 0, CR, EQUALS, EQUALS_BLANK, EQUALS_CR, HEX };
 

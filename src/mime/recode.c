@@ -16,7 +16,7 @@ static bool is_wsp(char c)
     return c == ' ' || c == '\t';
 }
 
-/* ---- folding ---------------------------------------------------------------------------------------------------- */
+/* ---- folding --------------------------------------------------------------------------------- */
 
 /* Where a line may end: before the first of some white space, with something else behind it (RFC 5322 3.2.2). */
 static size_t next_fold(struct slice line, size_t from)
@@ -157,8 +157,7 @@ static struct slice take_space(struct slice *s)
     return space;
 }
 
-/* ---- unstructured fields and comments
- * -------------------------------------------------------------------------------- */
+/* ---- unstructured fields and comments -------------------------------------------------------- */
 
 static void recode_unstructured(struct words *w, struct slice s)
 {
@@ -211,8 +210,7 @@ static void recode_comment(struct words *w, struct slice s)
     put_raw(w, SLICE(""));
 }
 
-/* ---- fields of addresses and phrases
- * ----------------------------------------------------------------------------------- */
+/* ---- fields of addresses and phrases --------------------------------------------------------- */
 
 enum token_kind { TOKEN_SPACE = 0, TOKEN_ATOM, TOKEN_QUOTED, TOKEN_COMMENT, TOKEN_ANGLE, TOKEN_SPECIAL, TOKEN_BROKEN };
 
@@ -336,8 +334,7 @@ static void recode_phrases(struct words *w, struct slice s, bool addresses)
     put_raw(w, SLICE(""));
 }
 
-/* ---- parameters
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 enum { SEGMENT_MAX = 54 };
 
@@ -414,8 +411,7 @@ static int recode_params(struct strbuf *out, struct slice value)
     return more != 0 || !slice_is_ascii(slice_skip(strbuf_slice(out), start)) ? -1 : 0;
 }
 
-/* ---- fields
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- fields ---------------------------------------------------------------------------------- */
 
 enum text_kind {
     TEXT_UNSTRUCTURED = 0, /* RFC 2047 5 (1): Subject, Comments, extension fields */

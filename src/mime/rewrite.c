@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the message as one run of octets
- * --------------------------------------------------------------------------------- */
+/* ---- the message as one run of octets -------------------------------------------------------- */
 
 static ssize_t read_text(struct slice text, uint64_t offset, void *buf, size_t n)
 {
@@ -30,8 +29,7 @@ struct mime_source plan_source(struct mime_plan *plan)
     return (struct mime_source){plan_read, plan, plan->header.n + 2 + plan->body.size};
 }
 
-/* ---- edits
- * ---------------------------------------------------------------------------------------------------------------- */
+/* ---- edits ----------------------------------------------------------------------------------- */
 
 struct rewriter {
     const struct mime_plan *plan;
@@ -62,8 +60,10 @@ static int take(struct rewriter *w, uint64_t *from, uint64_t to, struct slice *r
 {
     size_t want = to - *from < sizeof(w->buffer) ? (size_t)(to - *from) : sizeof(w->buffer);
     ssize_t n = plan_read((void *)w->plan, *from, w->buffer, want);
-    if (n <= 0)
-        return err_set(w->err, "cannot read the message again");
+    if (n <= 0) {
+        err_set(w->err, "cannot read the message again");
+        return -1;
+    }
     *from += (uint64_t)n;
     *ret = slice_from(w->buffer, (size_t)n);
     return 0;

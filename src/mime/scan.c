@@ -74,8 +74,7 @@ static int no_memory(struct scan *s)
     return MIME_FAILED;
 }
 
-/* ---- edits
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- edits ----------------------------------------------------------------------------------- */
 
 static struct edit *add_edit(struct scan *s, enum edit_kind kind, uint64_t from, uint64_t to)
 {
@@ -118,8 +117,7 @@ static void label_7bit(const struct entity *e)
         set_text(e->label, SLICE("Content-Transfer-Encoding: 7bit\r\n"));
 }
 
-/* ---- frames
- * --------------------------------------------------------------------------------------------------------------- */
+/* ---- frames ---------------------------------------------------------------------------------- */
 
 static void pop_frame(struct scan *s)
 {
@@ -158,8 +156,7 @@ static bool is_boundary_taken(const struct scan *s, const struct entity_class *c
     return false;
 }
 
-/* ---- boundaries
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- boundaries ------------------------------------------------------------------------------ */
 
 /* delimiter = "--" boundary ["--"] transport-padding    RFC 2046 5.1.1 */
 static bool is_delimiter(const struct frame *f, struct slice line, bool *ret_closes, size_t *ret_length)
@@ -200,8 +197,7 @@ static size_t find_delimiter(const struct scan *s, const struct line *line, bool
     return NO_FRAME;
 }
 
-/* ---- the end of a part
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- the end of a part ----------------------------------------------------------------------- */
 
 static const char *why_sealed(const struct scan *s)
 {
@@ -300,8 +296,7 @@ static int end_content(struct scan *s, bool at_end)
     return 0;
 }
 
-/* ---- the header of a part
- * ----------------------------------------------------------------------------------------------------- */
+/* ---- the header of a part -------------------------------------------------------------------- */
 
 static bool is_top(const struct scan *s)
 {
@@ -329,7 +324,9 @@ static int recode(struct scan *s, const struct field *f, uint64_t at)
         status = refuse(s, "The header field %.*s has a line of more than 998 octets that cannot be folded", shown,
                         f->name.p);
     } else if (result == RECODE_IMPOSSIBLE && top) {
-        status = refuse(s, "The header field %.*s has 8-bit octets where only ASCII may stand", shown, f->name.p);
+        refuse(s, "The header field %.*s has 8-bit octets where only ASCII may stand without SMTPUTF8", shown,
+               f->name.p);
+        status = MIME_NEEDS_UTF8;
     } else if (result == RECODE_IMPOSSIBLE) {
         mark_kept(s, "the header of a part");
     } else if ((s->recoded += out.n) > RECODED_MAX) {
@@ -485,8 +482,7 @@ static int add_to_header(struct scan *s, const struct line *line)
     return 0;
 }
 
-/* ---- the walk
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the walk -------------------------------------------------------------------------------- */
 
 static int end_part(struct scan *s, bool at_end)
 {
@@ -555,8 +551,7 @@ static int walk(struct scan *s)
     return status;
 }
 
-/* ---- the report
- * ------------------------------------------------------------------------------------------------------------------ */
+/* ---- the report ------------------------------------------------------------------------------ */
 
 static void describe_parts(struct strbuf *text, unsigned n, const char *encoding)
 {
@@ -617,8 +612,7 @@ const struct mime_report *mime_plan_report(const struct mime_plan *plan)
     return &plan->report;
 }
 
-/* ---- is there anything to do?
- * -------------------------------------------------------------------------------------------------- */
+/* ---- is there anything to do? ---------------------------------------------------------------- */
 
 /* Field by field as far as the top's label is concerned; the scan looks closer. */
 static bool says_8bit(struct slice line)

@@ -88,6 +88,7 @@ static void check_defaults(const struct config *c)
     ck_assert_uint_eq(c->limits.messages_per_user, 500);
     ck_assert_int_eq(c->limits.idle_timeout_s, 300);
     ck_assert(c->hide_client_ip);
+    ck_assert_int_eq(c->message.encode, CONFIG_ENCODE_AUTO);
     ck_assert_str_eq(c->queue.path, "/var/lib/sendas/queue.db");
     ck_assert_uint_eq(c->queue.n_retry, ARRAY_LEN(retry));
     for (size_t i = 0; i < ARRAY_LEN(retry); i++)
@@ -171,6 +172,7 @@ static const char everything[] =
     "limits: {message_size: 1000000, recipients: 1, connections: 2, connections_per_ip: 3, auth_failures: 4,\n"
     "  auth_window: 61s, messages_per_user: 0, idle_timeout: 1h}\n"
     "privacy: {hide_client_ip: false}\n"
+    "message: {encode: never}\n"
     "queue: {path: /q.db, retry: [1s, 1d], lifetime: 36h, warn_after: 0s, history: 0s}\n"
     "dns: {servers: [192.0.2.53, \"2001:db8::53@5353\"], trust_anchor: none}\n"
     "delivery: {port: 2525, bind: [192.0.2.1, \"2001:db8::1\"], prefer: any, allow_private: true,\n"
@@ -203,6 +205,7 @@ START_TEST(all_keys)
     ck_assert_uint_eq(c->limits.messages_per_user, 0);
     ck_assert_int_eq(c->limits.auth_window_s, 61);
     ck_assert(!c->hide_client_ip);
+    ck_assert_int_eq(c->message.encode, CONFIG_ENCODE_NEVER);
     ck_assert_int_eq(c->queue.retry_s[1], 86400);
     ck_assert_int_eq(c->queue.warn_after_s, 0);
     ck_assert_uint_eq(c->dns.servers[0].port, 53);

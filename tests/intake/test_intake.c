@@ -235,8 +235,24 @@ static const struct {
      "From: me@example.com\n" DATED_OUT "\n"},
     /* 8-bit without BODY=8BITMIME */
     {{"me@example.com", {"a@x.example"}, false, "From: me@example.com\r\n" DATED "\r\n\xc3\xa4\r\n"},
+     "from <me@example.com> bounces <me@example.com> user me@example.com\nto <a@x.example> at x.example\n"
+     "From: me@example.com\n" DATED_OUT "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\n"
+     "Content-Transfer-Encoding: quoted-printable\n\n=C3=A4\n"},
+    /* what is signed inside is never altered, and goes as 8-bit */
+    {{"me@example.com",
+      {"a@x.example"},
+      false,
+      "From: me@example.com\r\n" DATED
+      "Content-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n\xc3\xa4\r\n--b--\r\n"},
      "from <me@example.com> bounces <me@example.com> user me@example.com 8bit\nto <a@x.example> at x.example\n"
-     "From: me@example.com\n" DATED_OUT "\n\xc3\xa4\n"},
+     "From: me@example.com\n" DATED_OUT "Content-Type: multipart/signed; boundary=b\n\n--b\n\n\xc3\xa4\n--b--\n"},
+    /* header text becomes encoded words, and stays UTF-8 with SMTPUTF8 */
+    {{"me@example.com", {"a@x.example"}, false, "From: \xc3\xa4 <me@example.com>\r\n" DATED "\r\nx\r\n"},
+     "from <me@example.com> bounces <me@example.com> user me@example.com\nto <a@x.example> at x.example\n"
+     "From: =?utf-8?B?w6Q=?= <me@example.com>\n" DATED_OUT "\nx\n"},
+    {{"me@example.com", {"a@x.example"}, true, "From: \xc3\xa4 <me@example.com>\r\n" DATED "\r\nx\r\n"},
+     "from <me@example.com> bounces <me@example.com> user me@example.com utf8 8bit\nto <a@x.example> at x.example\n"
+     "From: \xc3\xa4 <me@example.com>\n" DATED_OUT "\nx\n"},
     /* Bcc goes; no body; the last line has no end */
     {{"me@example.com", {"a@x.example"}, false, DATED "Bcc: secret@x.example\r\nFrom: me@example.com"},
      "from <me@example.com> bounces <me@example.com> user me@example.com\nto <a@x.example> at x.example\n" DATED_OUT
@@ -298,6 +314,68 @@ START_TEST(test_log)
     }
     ck_assert_uint_eq(signed_lines, 2);
     ck_assert_uint_eq(accepted_lines, 1);
+}
+END_TEST
+
+/* ---- normal form ----------------------------------------------------------------------------- */
+
+static char *with_long_line(const char *before, const char *after)
+{
+    static char text[4096];
+    char line[1001] = "";
+    memset(line, 'x', sizeof(line) - 1);
+    snprintf(text, sizeof(text), "%s%s%s", before, line, after);
+    return text;
+}
+
+START_TEST(test_normal_form)
+{
+    struct mail mail = {
+        "me@example.com", {"a@x.example"}, false, with_long_line("From: me@example.com\r\n" DATED "\r\n", "\r\n")};
+    submit(&mail);
+    ck_assert_msg(verdict.v.code == 250, "%d %s", verdict.v.code, verdict.v.text);
+    ck_assert_ptr_nonnull(
+        strstr(strbuf_str(&stored.text), "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nxxx"));
+    for (struct slice line, rest = strbuf_slice(&stored.text); rest.n > 0;) {
+        rest = slice_cut(rest, '\n', &line);
+        ck_assert_uint_le(line.n, MESSAGE_LINE_MAX);
+    }
+    ck_assert_ptr_nonnull(strstr(strbuf_str(&stored.notes), "changed: 1 part to quoted-printable\n"));
+    ck_assert_ptr_nonnull(strstr(logged(), " changed=\"1 part to quoted-printable\"\n"));
+}
+END_TEST
+
+START_TEST(test_normal_form_refused)
+{
+    struct mail mail = {
+        "me@example.com",
+        {"a@x.example"},
+        false,
+        with_long_line("From: me@example.com\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n",
+                       "\r\n--b--\r\n")};
+    submit(&mail);
+    ck_assert_int_eq(verdict.v.code, 550);
+    ck_assert_str_eq(verdict.v.enhanced, "5.6.0");
+    ck_assert_ptr_nonnull(strstr(verdict.v.text, "a signed part with a line of 1000 octets"));
+    ck_assert_uint_eq(stored.puts, 0);
+}
+END_TEST
+
+START_TEST(test_encode_never)
+{
+    struct mail mail = {
+        "me@example.com", {"a@x.example"}, false, with_long_line("From: me@example.com\r\n" DATED "\r\n", "\r\n")};
+    settings->config->message.encode = CONFIG_ENCODE_NEVER;
+    submit(&mail);
+    ck_assert_int_eq(verdict.v.code, 550);
+    ck_assert_str_eq(verdict.v.enhanced, "5.6.0");
+    mail.content = "From: me@example.com\r\nSubject: \xc3\xa4\r\n" DATED "\r\n\xc3\xa4\r\n";
+    submit(&mail);
+    ck_assert_int_eq(verdict.v.code, 250);
+    ck_assert_str_eq(without_signatures(),
+                     "from <me@example.com> bounces <me@example.com> user me@example.com 8bit\n"
+                     "to <a@x.example> at x.example\nFrom: me@example.com\nSubject: \xc3\xa4\n" DATED_OUT
+                     "\n\xc3\xa4\n");
 }
 END_TEST
 
@@ -483,6 +561,9 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, test_accepted, 0, (int)ARRAY_LEN(accepted_rows));
     tcase_add_test(tc, test_head);
     tcase_add_test(tc, test_log);
+    tcase_add_test(tc, test_normal_form);
+    tcase_add_test(tc, test_normal_form_refused);
+    tcase_add_test(tc, test_encode_never);
     tcase_add_loop_test(tc, test_refused, 0, (int)ARRAY_LEN(refused_rows));
     tcase_add_test(tc, test_too_large);
     tcase_add_loop_test(tc, test_queue_fails, 0, (int)ARRAY_LEN(queue_rows));

@@ -50,6 +50,15 @@ static const struct {
     {"From: a@example.com\nBcc: x\n" DATED "\n\n\n", "From: a@example.com\r\n" DATED_OUT "\r\n\r\n\r\n"},
     {"From: a@example.com\nReceived: kept\n" DATED "\n.\n",
      "From: a@example.com\r\nReceived: kept\r\n" DATED_OUT "\r\n.\r\n"},
+    /* normal form; an address that is no ASCII is taken for SMTPUTF8 */
+    {"From: \xc3\xa4 <a@example.com>\n" DATED "\na text with one \xc3\xa4\n",
+     "From: =?utf-8?B?w6Q=?= <a@example.com>\r\n" DATED_OUT
+     "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+     "Content-Transfer-Encoding: quoted-printable\r\n\r\na text with one =C3=A4\r\n"},
+    {"From: \xc3\xa4 <\xc3\xa4@example.com>\n" DATED "\na text with one \xc3\xa4\n",
+     "From: \xc3\xa4 <\xc3\xa4@example.com>\r\n" DATED_OUT
+     "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+     "Content-Transfer-Encoding: quoted-printable\r\n\r\na text with one =C3=A4\r\n"},
 };
 
 /* RSA first, each field whole, then the message as it was. */
@@ -75,6 +84,7 @@ static const struct {
     {NULL, "From: a@elsewhere.example\n\n", "key"},
     {NULL, "From: a@example.com\nX: a\rb\n\n", "bare CR"},
     {NULL, "no header\n\n", "550"},
+    {NULL, "From: a@example.com\nMessage-ID: <\xff@x>\n\n", "not UTF-8"},
     {"elsewhere.example", "From: a@example.com\n\n", "elsewhere.example"},
     {"not a domain", "From: a@example.com\n\n", "not a domain"},
 };

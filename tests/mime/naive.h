@@ -149,8 +149,7 @@ static inline void naive_read(struct strbuf *out, struct slice header, struct sl
     strbuf_free(&whole);
 }
 
-/* ---- a message in memory
- * ----------------------------------------------------------------------------------------------- */
+/* ---- a message in memory --------------------------------------------------------------------- */
 
 static inline ssize_t naive_source_read(void *ctx, uint64_t offset, void *buf, size_t n)
 {
