@@ -46,12 +46,21 @@ void session_restart_timer(struct delivery_session *s)
 {
     int timeout_s = steps[s->state].timeout_s;
     s->deadline_ms = timeout_s == NEVER ? INT64_MAX : s->now_ms + timeout_s * INT64_C(1000);
+    if (s->deadline_ms > s->limit_ms)
+        s->deadline_ms = s->limit_ms;
+}
+
+void session_limit(struct delivery_session *s, int64_t ms)
+{
+    s->limit_ms = s->now_ms + ms;
+    session_restart_timer(s);
 }
 
 void session_enter(struct delivery_session *s, enum delivery_session_state to)
 {
     assert(steps[s->state].next & (1U << to));
     s->state = to;
+    s->limit_ms = INT64_MAX;
     session_restart_timer(s);
     if (steps[to].enter != NULL)
         steps[to].enter(s);
@@ -210,6 +219,8 @@ void delivery_session_timeout(struct delivery_session *s, int64_t now_ms)
         delivery_session_quit(s, now_ms);
     else if (s->state == DELIVERY_QUIT)
         session_enter(s, DELIVERY_DONE);
+    else if (now_ms >= s->limit_ms)
+        session_give_up(s, "4.4.2", "the server was too slow: %s was not done in time", steps[s->state].name);
     else
         session_give_up(s, "4.4.2", "timed out at %s after %d seconds", steps[s->state].name,
                         steps[s->state].timeout_s);
@@ -243,7 +254,7 @@ struct delivery_session *delivery_session_new(const struct delivery_session_conf
     s->ops = ops;
     s->ctx = ctx;
     s->now_ms = now_ms;
-    s->deadline_ms = INT64_MAX; /* whoever makes the connection knows how long it may take */
+    s->limit_ms = s->deadline_ms = INT64_MAX; /* whoever makes the connection knows how long it may take */
     s->tls_required = cfg->tls_required || cfg->user != NULL;
     s->tls_disabled = cfg->tls_disabled;
     s->hostname = copy_or_null(cfg->hostname);

@@ -14,6 +14,7 @@ enum rcpt_state { RCPT_OPEN = 0, RCPT_ACCEPTED, RCPT_ANSWERED };
 struct delivery_session {
     enum delivery_session_state state;
     int64_t deadline_ms, now_ms;
+    int64_t limit_ms; /* for the whole envelope, or the whole content, however busily it goes on; INT64_MAX = none */
     const struct delivery_session_ops *ops;
     void *ctx;
     char *hostname, *user, *password;
@@ -46,7 +47,7 @@ bool delivery_session_own_words(const struct delivery_session *s);
 
 /* The sole writer of s->state: sets the deadline, then does what entering means. */
 void session_enter(struct delivery_session *s, enum delivery_session_state to);
-/* The present state's timeout begins anew: progress was made. */
+/* The present state's timeout begins anew: progress was made.  It never passes the limit. */
 void session_restart_timer(struct delivery_session *s);
 /* The connection is of no more use: open recipients get *v, then `finished`, `failed` and `close` as far as they are
  * due. */
@@ -58,6 +59,8 @@ void session_bad_reply(struct delivery_session *s, const struct smtp_verdict *v)
 /* A reply that is no success where only that would do: a 4xx or 5xx is the server's last word, a 3xx makes no sense. */
 void session_refused(struct delivery_session *s, const struct smtp_verdict *v);
 void session_command(struct delivery_session *s, struct slice line);
+/* All of the present state must be done in that time. */
+void session_limit(struct delivery_session *s, int64_t ms);
 void session_commandf(struct delivery_session *s, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* session_hello.c: what entering a state sends, and what its reply means */

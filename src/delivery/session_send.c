@@ -10,6 +10,10 @@
 
 enum { ORCPT_MAX = 500 }; /* RFC 3461 4.2 */
 
+/* RFC 5321 4.5.3.2 bounds each reply and each block of data, but not how many of them may come late: a server could hold
+ * a connection for hours with one octet of progress at a time. */
+enum { ENVELOPE_LIMIT_MS = 30 * 60 * 1000, CONTENT_LIMIT_MS = 10 * 60 * 1000, CONTENT_OCTETS_PER_MS = 4 };
+
 /* ---- verdicts ------------------------------------------------------------------------------------------------ */
 
 static void give_result(struct delivery_session *s, size_t i, const struct smtp_verdict *v, bool own_words)
@@ -169,6 +173,8 @@ static void add_rcpt(const struct delivery_session *s, const struct queue_item_r
 void send_envelope(struct delivery_session *s)
 {
     struct strbuf out = STRBUF_INIT;
+    if (s->sent == 0)
+        session_limit(s, ENVELOPE_LIMIT_MS);
     size_t n = s->m->n_recipients;
     size_t until = s->ext.pipelining ? n + 2 : s->sent + 1;
     for (; s->sent < until; s->sent++) {
@@ -258,6 +264,7 @@ void send_on_data(struct delivery_session *s, const struct smtp_verdict *v)
 
 void send_body(struct delivery_session *s)
 {
+    session_limit(s, CONTENT_LIMIT_MS + (int64_t)(s->m->size / CONTENT_OCTETS_PER_MS));
     s->ops->want_content(s->ctx);
 }
 
