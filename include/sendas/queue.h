@@ -106,6 +106,7 @@ struct queue_item {
     /* Wall clock, as it goes at the moment: when the clock was set in between, both have moved with it. */
     int64_t created_ms, expires_ms;
     uint32_t user_tag; /* equal for all messages of a user, and hardly ever for two users: known before the item is loaded */
+    uint32_t urgent; /* not 0: an operator asked for it to be tried now; another number for each time */
     /* filled in by queue_load; NULL/0 before */
     char *sender, *bounce_to, *user, *envid, *message_id;
     int ret;

@@ -88,6 +88,7 @@ struct destination {
     size_t n_first_hand;         /* that many of them waited when it became known */
     int64_t rests_until_ms;      /* monotonic */
     unsigned failures;           /* rests in a row: nothing was answered in between */
+    uint32_t urged;              /* the operator's last wish (queue_item.urgent) that was granted */
     unsigned broken;             /* messages in a row that the connection broke under */
     bool slow;                   /* it asked for less; the other reason is that nobody can be reached */
     bool failing, remembered;
@@ -139,6 +140,8 @@ bool rest_holds(const struct destination *dest);
 void rest_begin(struct destination *dest, const struct smtp_verdict *v);
 /* The connection broke under a message.  When it did so under several in a row it is the place, not the message. */
 void rest_broken(struct destination *dest, const struct smtp_verdict *v);
+/* An operator wants this one tried now: once for each time that he asks, the rest is over. */
+void rest_urge(struct destination *dest, uint32_t urgent);
 /* A message got an answer: all is well again, and what else waits in the queue for this place is due. */
 void rest_over(struct destination *dest);
 /* Does a provider ask for less with this? */

@@ -138,12 +138,14 @@ void delivery_item_due(void *delivery, struct queue_item *item)
     }
     struct job *job = job_new(d, item);
     struct destination *dest = job == NULL ? NULL : destination_get(d, item->domain);
-    if (dest == NULL && job != NULL)
+    if (dest == NULL && job != NULL) {
         job_keep(job);
-    else if (dest == NULL)
+    } else if (dest == NULL) {
         queue_finish(d->deps.queue, item, NULL, 0, NULL);
-    else
+    } else {
+        rest_urge(dest, item->urgent);
         destination_add(dest, job, false);
+    }
 }
 
 /* Destinations that exist keep the configuration they began with, which they hold a reference to. */

@@ -99,6 +99,15 @@ void rest_broken(struct destination *dest, const struct smtp_verdict *v)
         rest_begin(dest, v);
 }
 
+void rest_urge(struct destination *dest, uint32_t urgent)
+{
+    if (urgent == 0 || urgent == dest->urged)
+        return;
+    dest->urged = urgent;
+    if (!dest->failing)
+        dest->rests_until_ms = 0;
+}
+
 static bool serves(void *ctx, const char *domain)
 {
     return destination_serves(ctx, domain);

@@ -58,7 +58,7 @@ struct entry {
     int64_t message_row;
     const char *domain; /* behind `index` */
     char id[QUEUE_ID_SIZE];
-    uint32_t user_tag;
+    uint32_t user_tag, urgent;
     unsigned n;       /* recipients */
     uint16_t index[]; /* their indexes, ascending */
 };
@@ -75,6 +75,7 @@ struct schedule {
     size_t n, cap;
     struct entry *held; /* these wait for nobody: a list; the heap has room for them, too */
     size_t n_held;
+    uint32_t urges; /* how often an operator asked for something to be tried */
 };
 
 struct entry *entry_new(struct slice domain, size_t n);

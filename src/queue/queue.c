@@ -114,6 +114,8 @@ static struct item *item_new(struct entry *e)
     it->item.message_row = e->message_row;
     it->item.domain = (char *)e->domain;
     it->item.user_tag = e->user_tag;
+    it->item.urgent = e->urgent;
+    e->urgent = 0;
     memcpy(it->item.id, e->id, sizeof(it->item.id));
     /* By the wall clock as it goes now: if it was set since, both have moved with it, and nothing expires early. */
     it->item.created_ms = e->created_ms + wall_less_mono;

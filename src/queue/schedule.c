@@ -201,9 +201,13 @@ void schedule_hold(struct schedule *s, struct entry *e)
 
 void schedule_hasten_message(struct schedule *s, int64_t message_row, int64_t due_ms)
 {
+    s->urges += s->urges == UINT32_MAX ? 2 : 1; /* never 0 */
     for (size_t i = 0; i < s->n; i++) {
         struct entry *e = s->heap[i];
-        if ((message_row == EVERY_MESSAGE || e->message_row == message_row) && e->due_ms > due_ms)
+        if (message_row != EVERY_MESSAGE && e->message_row != message_row)
+            continue;
+        e->urgent = s->urges;
+        if (e->due_ms > due_ms)
             e->due_ms = due_ms;
     }
     heapify(s);

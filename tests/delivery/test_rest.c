@@ -95,6 +95,28 @@ START_TEST(test_unreachable)
 }
 END_TEST
 
+/* `queue retry`: tried now, whatever is known; by one connection for all that it was asked for. */
+START_TEST(test_urgent)
+{
+    begin("m1=refuse");
+    send_to("x", "a");
+    expect("I0: deferred(451 4.4.1)");
+    for (uint32_t wish = 1; wish < 3; wish++) {
+        for (int i = 0; i < 10; i++) {
+            struct queue_item *item = item_for("x", "b");
+            item->urgent = wish;
+            due(item);
+            settle();
+        }
+        expect_connections(1 + wish);
+    }
+    expect_reply("I1: 451 4.4.1 m1 [8.8.8.49]: end of file\n");
+    expect_reply("I11: 451 4.4.1 m1 [8.8.8.49]: end of file\n");
+    expect_reply("I12: 451 4.4.1 not tried again yet");
+    close_world();
+}
+END_TEST
+
 START_TEST(test_rests_grow)
 {
     static const int64_t rests_s[] = {45, 225, 600, 600, 600};
@@ -513,6 +535,7 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("delivery rest");
     TCase *tc = tcase_create("rest");
     tcase_add_test(tc, test_unreachable);
+    tcase_add_test(tc, test_urgent);
     tcase_add_test(tc, test_rests_grow);
     tcase_add_test(tc, test_back_again);
     tcase_add_test(tc, test_probe_is_one);
