@@ -416,6 +416,21 @@ START_TEST(questions_without_answer)
 }
 END_TEST
 
+START_TEST(no_question_too_many)
+{
+    /* not below the author's Organizational Domain: cannot be aligned */
+    struct question stranger = {"example.com", "mailer.com", "a.mailer.com", SPF_PASS, NULL, false};
+    ck_assert_int_eq(ask(walk_zone, ARRAY_LEN(walk_zone), &stranger).result, DMARC_FAIL);
+    ck_assert_slice_eq(strbuf_slice(&zone.asked), "_dmarc.example.com _dmarc.com ");
+    /* np that says what sp says: whether the domain exists does not matter */
+    static const struct zone_row rows[] = {D("example.com", "v=DMARC1; p=none; sp=reject; np=reject")};
+    struct question gone = {"gone.example.com", NULL, NULL, SPF_NONE, NULL, false};
+    struct dmarc_verdict v = ask(rows, ARRAY_LEN(rows), &gone);
+    ck_assert_str_eq(outcome(&v), "fail sp reject reject example.com");
+    ck_assert_slice_eq(strbuf_slice(&zone.asked), "_dmarc.gone.example.com _dmarc.example.com _dmarc.com ");
+}
+END_TEST
+
 START_TEST(sentences)
 {
     static const struct {
@@ -472,6 +487,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, what_records_say, 0, ARRAY_LEN(records));
     tcase_add_test(t, spf_alignment);
     tcase_add_test(t, questions_without_answer);
+    tcase_add_test(t, no_question_too_many);
     tcase_add_test(t, sentences);
     tcase_add_test(t, memory_that_ends);
     suite_add_tcase(s, t);

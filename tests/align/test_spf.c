@@ -101,13 +101,16 @@ static const struct {
     {"v=spf1 ip4:192.0.2.1 exists:%{d", false, SPF_PERMERROR, ""},
     {"v=spf1 ip4:192.0.2.1 exists:%", false, SPF_PERMERROR, ""},
     {"v=spf1 ip4:192.0.2.1 exists:%{t}.example.com", false, SPF_PERMERROR, ""},
+    {"v=spf1 ip4:192.0.2.1 exists:%{c}.example.com", false, SPF_PERMERROR, ""},
+    {"v=spf1 ip4:192.0.2.1 other=%{R}", false, SPF_PERMERROR, ""},
     {"v=spf1 ip4:192.0.2.1 exists:a.b-", false, SPF_PERMERROR, ""},
     {"v=spf1 ip4:192.0.2.1 exists:a..", false, SPF_PERMERROR, ""},
     {"v=spf1 ip4:192.0.2.1 other=%{d}%%%_%-", false, SPF_PASS, "ip4:192.0.2.1"},
     {"v=spf1 ip4:192.0.2.1 other= o.t-h_3r=x", false, SPF_PASS, "ip4:192.0.2.1"},
-    /* a public suffix in the record, nothing to ask for */
+    /* names that DNS cannot have, or that a resolver would take for others, and one of a single label */
     {"v=spf1 include:%{l}@.. -all", false, SPF_PERMERROR, ""},
     {"v=spf1 a:back\\slash.example.com -all", false, SPF_FAIL, "-all"},
+    {"v=spf1 include:%{d1} -all", false, SPF_PERMERROR, ""},
 };
 
 #define HOSTS                                                                                                          \
@@ -119,8 +122,10 @@ static const struct {
         {"192.0.2.1.ok.example.com", ZONE_A, "127.0.0.2", 0},                                                          \
         {"2.0.0.1.0.d.b.8.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.1.ok.example.com", ZONE_A, "127.0.0.2", 0},    \
         {"allowed.example.com", ZONE_TXT, "v=spf1 ip4:192.0.2.1", 0},                                                  \
+        {"cname.example.com", ZONE_CNAME, "allowed.example.com", 0},                                                   \
+        {"back\\slash.example.com", ZONE_A, "192.0.2.1", 0},                                                           \
     {                                                                                                                  \
-        "cname.example.com", ZONE_CNAME, "allowed.example.com", 0                                                      \
+        "com", ZONE_TXT, "v=spf1 +all", 0                                                                              \
     }
 
 START_TEST(what_records_say)
@@ -141,6 +146,8 @@ END_TEST
 /* ---- identities ----------------------------------------------------------------------------------------------------
  */
 
+#define L63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
 static const struct zone_row identity_zone[] = {
     {"example.com", ZONE_TXT, "v=spf1 ip4:192.0.2.1 -all", 0},
     {"mail.example.com", ZONE_TXT, "v=spf1 a -all", 0},
@@ -149,6 +156,8 @@ static const struct zone_row identity_zone[] = {
     {"xn--mller-kva.example", ZONE_TXT, "v=spf1 ip4:192.0.2.1 -all", 0},
     {"localhost", ZONE_TXT, "v=spf1 +all", 0},
     {"1.2.3.4", ZONE_TXT, "v=spf1 +all", 0},
+    {L63 ".example.com", ZONE_TXT, "v=spf1 +all", 0},
+    {L63 "a.example.com", ZONE_TXT, "v=spf1 +all", 0},
 };
 
 static const struct {
@@ -171,7 +180,9 @@ static const struct {
     {"192.0.2.1", "me@under_score.example.com", "", SPF_PASS, false, "under_score.example.com"},
     {"192.0.2.1", "\xc3\xb6@m\xc3\xbcller.example", "", SPF_PASS, false, "xn--mller-kva.example"},
     {"192.0.2.1", "", "M\xc3\xbcller.example", SPF_PASS, true, "xn--mller-kva.example"},
+    {"192.0.2.1", "me@" L63 ".example.com", "", SPF_PASS, false, L63 ".example.com"},
     /* nothing to check */
+    {"192.0.2.1", "me@" L63 "a.example.com", "", SPF_NONE, false, ""},
     {"192.0.2.1", "", "", SPF_NONE, true, ""},
     {"192.0.2.1", "", "localhost", SPF_NONE, true, ""},
     {"192.0.2.1", "me@localhost", "mail.example.com", SPF_NONE, false, ""},
@@ -279,6 +290,29 @@ START_TEST(hostile_values_in_explanations)
     memset(huge, 'x', sizeof huge);
     ck_assert_uint_eq(strlen(explanation_of("%{h}", SLICE("a@email.example.com"), slice_from(huge, 900))), 900);
     ck_assert_ptr_null(explanation_of("%{h}%{h}", SLICE("a@email.example.com"), slice_from(huge, 900)));
+}
+END_TEST
+
+START_TEST(the_name_of_the_client)
+{
+    /* RFC 7208 7.3: the domain itself, else one below it, else any that is validated */
+    static const char *const ptr[] = {"other.test", "forged.test", "a.example.com",
+                                      "other.test", "example.com", "a.example.com"};
+    static const char *const expected[] = {
+        "a name of unknown",       "a name of other.test",  "a name of other.test", "a name of a.example.com",
+        "a name of a.example.com", "a name of example.com", "a name of example.com"};
+    struct spf_request req = {.ip = SLICE("192.0.2.1"), .sender = SLICE("me@example.com")};
+    struct zone_row rows[16] = {{"example.com", ZONE_TXT, "v=spf1 -all exp=why.test", 0},
+                                {"why.test", ZONE_TXT, "a name of %{p}", 0},
+                                {"other.test", ZONE_A, "192.0.2.1", 0},
+                                {"a.example.com", ZONE_A, "192.0.2.1", 0},
+                                {"example.com", ZONE_A, "192.0.2.1", 0}};
+    size_t n = 5;
+    for (size_t i = 0; i <= ARRAY_LEN(ptr); i++) {
+        ck_assert_slice_eq(ask(rows, n, &req).explanation, expected[i]);
+        if (i < ARRAY_LEN(ptr))
+            rows[n++] = (struct zone_row){"1.2.0.192.in-addr.arpa", ZONE_PTR, ptr[i], 0};
+    }
 }
 END_TEST
 
@@ -484,6 +518,7 @@ static Suite *suite(void)
     tcase_add_loop_test(t, who_is_asked_about, 0, ARRAY_LEN(identities));
     tcase_add_loop_test(t, what_macros_become, 0, ARRAY_LEN(macros));
     tcase_add_test(t, hostile_values_in_explanations);
+    tcase_add_test(t, the_name_of_the_client);
     tcase_add_test(t, a_local_part_that_is_not_ascii);
     tcase_add_test(t, ten_lookups);
     tcase_add_test(t, two_void_lookups);
