@@ -24,6 +24,7 @@ struct human {
     const struct dsn *d;
     enum advice advices[DSN_RECIPIENTS_MAX]; /* of each recipient */
     struct strbuf *out;
+    bool subject_shown;
 };
 
 /* ---- text that came from elsewhere
@@ -241,7 +242,8 @@ static void add_advice(struct human *h, const struct dsn_recipient *r, enum advi
 
 static void add_group(struct human *h, size_t first)
 {
-    strbuf_add_str(h->out, "\r\n");
+    if (first > 0 || !h->subject_shown)
+        strbuf_add_str(h->out, "\r\n");
     add_addresses(h, first);
     if (h->d->kind != DSN_RELAYED)
         add_advice(h, &h->d->recipients[first], h->advices[first]);
@@ -259,6 +261,7 @@ static void add_subject_line(struct human *h)
         strbuf_add_str(h->out, text_of(TEXT_SUBJECT, h->d->language));
         add_name(h->out, strbuf_str(&subject));
         strbuf_add_str(h->out, "\r\n");
+        h->subject_shown = true;
     }
     strbuf_free(&subject);
 }

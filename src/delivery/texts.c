@@ -319,8 +319,8 @@ static const struct advice_text {
     [ADVICE_MICROSOFT_DELIST] = {true,
                                  {{EN("Your server is not trusted: Microsoft 365 blocks its IP address."),
                                    JA("Microsoft 365 が、あなたのサーバーの IP アドレスを拒否しています。")}},
-                                 {{EN("Ask for its removal at sender.office.com; it takes up to a day.  Before that,\n"
-                                      "see that `sendas check {from}` passes."),
+                                 {{EN("Ask for its removal at sender.office.com; it takes up to a day.  Before\n"
+                                      "that, see that `sendas check {from}` passes."),
                                    JA("sender.office.com で解除を申請してください。最大 1 日かかります。その前に\n"
                                       "`sendas check {from}` がすべて pass になることを確かめてください。")}}},
     [ADVICE_YAHOO_BLOCK] = {true,
@@ -432,8 +432,8 @@ static const struct advice_text {
                                 "なっています。")}},
                            {{EN("Tell the person in another way: whoever runs that server has to mend its\n"
                                 "certificate, or its DANE or MTA-STS records.  The details are below."),
-                             JA("別の方法で相手に伝えてください。証明書、または DANE・MTA-STS の設定を相手側の\n"
-                                "管理者が直す必要があります。詳細は下にあります。")}}},
+                             JA("別の方法で相手に伝えてください。証明書、または DANE・MTA-STS の設定を、\n"
+                                "相手側の管理者が直す必要があります。詳細は下にあります。")}}},
 };
 
 const char *advice_why(enum advice advice, enum language language)
