@@ -1,9 +1,8 @@
 /* Key records: the TXT record at SELECTOR._domainkey.DOMAIN (RFC 6376 3.6.1, 8301, 8463).  Part of the verifier. */
 #include "verify.h"
 
+#include <openssl/asn1.h>
 #include <openssl/err.h>
-#include <openssl/rsa.h>
-#include <openssl/x509.h>
 
 enum { ED25519_SIZE = 32 };
 
@@ -56,16 +55,32 @@ static int check_type(const struct dkim_tags *tags, struct dkim_record *r, struc
     return 0;
 }
 
+/* The RSAPublicKey inside a SubjectPublicKeyInfo with the usual AlgorithmIdentifier (RFC 3279 2.3.1), or all of `der`.
+ * OpenSSL's own d2i_PUBKEY costs as much as an RSA signature: it tries every decoder there is. */
+static struct slice unwrap_rsa(struct slice der)
+{
+    static const char algorithm[] = "\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00";
+    const struct slice usual = {algorithm, sizeof(algorithm) - 1};
+    const unsigned char *p = (const unsigned char *)der.p, *end = p + der.n;
+    long n;
+    int tag, class;
+    if (ASN1_get_object(&p, &n, &tag, &class, (long)der.n) != V_ASN1_CONSTRUCTED || tag != V_ASN1_SEQUENCE ||
+        n != end - p || !slice_starts(slice_from(p, (size_t)n), usual))
+        return der;
+    p += usual.n;
+    if (ASN1_get_object(&p, &n, &tag, &class, end - p) != 0 || tag != V_ASN1_BIT_STRING || n != end - p || n < 1 ||
+        *p != 0)
+        return der;
+    return slice_from(p + 1, (size_t)n - 1);
+}
+
 /* SubjectPublicKeyInfo, as everybody publishes it, or the bare RSAPublicKey that RFC 6376 3.6.1 names. */
 static EVP_PKEY *read_rsa(struct slice der)
 {
-    const unsigned char *p = (const unsigned char *)der.p, *end = p + der.n;
-    EVP_PKEY *key = d2i_PUBKEY(NULL, &p, (long)der.n);
-    if (key == NULL) {
-        p = (const unsigned char *)der.p;
-        key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, (long)der.n);
-    }
-    if (key != NULL && (p != end || !EVP_PKEY_is_a(key, "RSA"))) {
+    struct slice bare = unwrap_rsa(der);
+    const unsigned char *p = (const unsigned char *)bare.p, *end = (const unsigned char *)der.p + der.n;
+    EVP_PKEY *key = d2i_PublicKey(EVP_PKEY_RSA, NULL, &p, (long)bare.n);
+    if (key != NULL && p != end) {
         EVP_PKEY_free(key);
         key = NULL;
     }

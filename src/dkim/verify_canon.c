@@ -3,6 +3,8 @@
  * canon.c is the signer's and is not used here, on purpose: what one of the two gets wrong the other finds. */
 #include "verify.h"
 
+#include <string.h>
+
 /* ---- header fields --------------------------------------------------------------------------- */
 
 static bool is_wsp(char c)
@@ -76,58 +78,77 @@ static void body_flush(struct body *b)
     b->n = 0;
 }
 
-static void body_put(struct body *b, char c)
+static void body_put(struct body *b, const char *p, size_t n)
 {
-    if (b->length++ >= b->limit)
-        return;
-    if (b->n == sizeof(b->out))
-        body_flush(b);
-    b->out[b->n++] = (unsigned char)c;
-}
-
-/* An octet that counts, and so does everything that was held back before it. */
-static void body_text(struct body *b, char c)
-{
-    while (b->lines > 0) {
-        body_put(b, '\r');
-        body_put(b, '\n');
-        b->lines--;
+    uint64_t room = b->length < b->limit ? b->limit - b->length : 0;
+    b->length += n;
+    if (n > room)
+        n = (size_t)room;
+    while (n > 0) {
+        if (b->n == sizeof(b->out))
+            body_flush(b);
+        size_t take = n < sizeof(b->out) - b->n ? n : sizeof(b->out) - b->n;
+        memcpy(b->out + b->n, p, take);
+        b->n += take;
+        p += take;
+        n -= take;
     }
-    if (b->space)
-        body_put(b, ' ');
-    b->space = false;
-    body_put(b, c);
 }
 
-static void body_octet(struct body *b, char c)
+/* Octets that count, and so does everything that was held back before them. */
+static void body_text(struct body *b, const char *p, size_t n)
+{
+    for (; b->lines > 0; b->lines--)
+        body_put(b, "\r\n", 2);
+    if (b->space)
+        body_put(b, " ", 1);
+    b->space = false;
+    body_put(b, p, n);
+}
+
+/* One octet that is not plain, or that stands behind a CR. */
+static void body_octet(struct body *b, const char *p)
 {
     bool cr = b->cr;
     b->cr = false;
-    if (cr && c == '\n') {
+    if (cr && *p == '\n') {
         b->lines++;
         b->space = false; /* at the end of a line it is ignored */
         return;
     }
     if (cr)
-        body_text(b, '\r');
-    if (c == '\r')
+        body_text(b, "\r", 1);
+    if (*p == '\r')
         b->cr = true;
-    else if (b->relaxed && is_wsp(c))
+    else if (b->relaxed && is_wsp(*p))
         b->space = true;
     else
-        body_text(b, c);
+        body_text(b, p, 1);
+}
+
+static void body_add(struct body *b, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        size_t start = i;
+        while (i < n && p[i] != '\r' && !is_wsp(p[i]))
+            i++;
+        if (i > start && !b->cr) {
+            body_text(b, p + start, i - start);
+        } else {
+            body_octet(b, p + start);
+            i = start + 1;
+        }
+    }
 }
 
 static void body_end(struct body *b)
 {
     if (b->cr)
-        body_text(b, '\r');
+        body_text(b, "\r", 1);
     /* RFC 6376 3.4.3: lines at the end become one CRLF, and a body without any octet is one; 3.4.4: but not if relaxed.
      */
-    if (b->length > 0 || !b->relaxed) {
-        body_put(b, '\r');
-        body_put(b, '\n');
-    }
+    if (b->length > 0 || !b->relaxed)
+        body_put(b, "\r\n", 2);
     body_flush(b);
 }
 
@@ -137,8 +158,7 @@ static int body_read(struct body *b, const struct dkim_body_source *source)
     uint64_t offset = 0;
     ssize_t n;
     while ((n = source->read(source->ctx, offset, block, sizeof(block))) > 0) {
-        for (ssize_t i = 0; i < n; i++)
-            body_octet(b, block[i]);
+        body_add(b, block, (size_t)n);
         offset += (uint64_t)n;
     }
     body_end(b);
