@@ -277,6 +277,107 @@ START_TEST(test_expired)
 }
 END_TEST
 
+/* RFC 3461 5.2.2: "relayed" is said where it was asked for and the next server will not say it; a DSN that fails holds
+ * nothing up. */
+static const struct {
+    const char *server;
+    unsigned notify;
+    bool dsn_fails;
+    unsigned dsns;
+} relayed_rows[] = {
+    {"m1=ok", SMTP_NOTIFY_SUCCESS, false, 1},
+    {"m1=ok", SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY, false, 1},
+    {"m1=ok", SMTP_NOTIFY_SUCCESS, true, 1},
+    {"m1=dsn", SMTP_NOTIFY_SUCCESS, false, 0},
+    {"m1=ok", SMTP_NOTIFY_DEFAULT, false, 0},
+    {"m1=ok", SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY, false, 0},
+    {"m1=ok", SMTP_NOTIFY_NEVER, false, 0},
+    {"m1=ok", SMTP_NOTIFY_NEVER | SMTP_NOTIFY_SUCCESS, false, 0},
+};
+
+START_TEST(test_relayed)
+{
+    open_world();
+    w.servers = relayed_rows[_i].server;
+    w.dsn_fails = relayed_rows[_i].dsn_fails;
+    struct queue_item *item = make_item("A", "x", "a");
+    item->recipients[0].notify = relayed_rows[_i].notify;
+    due(item);
+    settle();
+    ck_assert_str_eq(strbuf_str(&w.result), "A: delivered");
+    ck_assert_uint_eq(w.dsns, relayed_rows[_i].dsns);
+    ck_assert(w.dsns == 0 || dsn_has("Action: relayed\r\nStatus: 2.0.0\r\n"));
+    ck_assert(w.dsns == 0 || dsn_has("closes=\n"));
+    close_world();
+}
+END_TEST
+
+/* One message, three ends: a DSN for each kind, and no recipient in two. */
+START_TEST(test_all_kinds)
+{
+    open_world();
+    struct queue_item *item = make_item("A", "x", "no later a");
+    item->created_ms = clock_wall_ms() - 5 * 3600 * 1000;
+    for (size_t i = 0; i < 3; i++)
+        item->recipients[i].notify = SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_FAILURE | SMTP_NOTIFY_DELAY;
+    due(item);
+    settle();
+    ck_assert_str_eq(strbuf_str(&w.result), "A: closed(550 5.1.1) deferred(450 4.2.1)+warned delivered");
+    ck_assert_uint_eq(w.dsns, 3);
+    ck_assert(dsn_has("rfc822; no@x\r\nAction: failed\r\n"));
+    ck_assert(dsn_has("rfc822; later@x\r\nAction: delayed\r\n"));
+    ck_assert(dsn_has("rfc822; a@x\r\nAction: relayed\r\n"));
+    close_world();
+}
+END_TEST
+
+/* RET=FULL: all chunks of the message. */
+START_TEST(test_returned_whole)
+{
+    open_world();
+    struct queue_item *item = make_item("A", "x", "no");
+    item->ret = SMTP_RET_FULL;
+    due(item);
+    settle();
+    ck_assert(dsn_has("Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\n..0 a line"));
+    ck_assert(dsn_has("..39 a line of the message\r\n"));
+    close_world();
+}
+END_TEST
+
+/* A user who has caused as many DSNs as messages are allowed: what fails waits, what is delivered goes. */
+START_TEST(test_too_many_dsns)
+{
+    open_world();
+    w.config.limits.messages_per_user = 2;
+    items_due("A x no");
+    settle();
+    items_due("B x no");
+    settle();
+    items_due("C x no a");
+    settle();
+    ck_assert_str_eq(strbuf_str(&w.result),
+                     "A: closed(550 5.1.1) | B: closed(550 5.1.1) | C: deferred(550 5.1.1) delivered");
+    ck_assert_uint_eq(w.dsns, 2);
+    close_world();
+}
+END_TEST
+
+/* A DSN that could not be made for so long that the message is twice as old as it may become. */
+START_TEST(test_given_up)
+{
+    open_world();
+    w.dsn_fails = true;
+    struct queue_item *item = make_item("A", "x", "no");
+    item->created_ms = clock_wall_ms() - 2100;
+    item->expires_ms = item->created_ms + 1000;
+    due(item);
+    settle();
+    ck_assert_str_eq(strbuf_str(&w.result), "A: untold(550 5.1.1)");
+    close_world();
+}
+END_TEST
+
 static const struct {
     int64_t age_s;
     bool warned;
@@ -379,6 +480,11 @@ static Suite *make_suite(void)
     tcase_add_test(tc, test_tls_required);
     tcase_add_test(tc, test_dsn);
     tcase_add_test(tc, test_dsn_fails);
+    tcase_add_loop_test(tc, test_relayed, 0, ARRAY_LEN(relayed_rows));
+    tcase_add_test(tc, test_all_kinds);
+    tcase_add_test(tc, test_returned_whole);
+    tcase_add_test(tc, test_too_many_dsns);
+    tcase_add_test(tc, test_given_up);
     tcase_add_loop_test(tc, test_who_is_told, 0, ARRAY_LEN(tell_rows));
     tcase_add_test(tc, test_expired);
     tcase_add_loop_test(tc, test_delay_warning, 0, ARRAY_LEN(warn_rows));

@@ -334,6 +334,8 @@ static void on_ehlo(struct delivery_link *l)
 {
     if (word(l, "starttls") && !l->in_tls)
         say(l, "250-x\r\n250-PIPELINING\r\n250 STARTTLS\r\n");
+    else if (word(l, "dsn"))
+        say(l, "250-x\r\n250-PIPELINING\r\n250 DSN\r\n");
     else if (word(l, "rcptmax"))
         say(l, "250-x\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=2\r\n");
     else
