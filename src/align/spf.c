@@ -210,7 +210,7 @@ static void tell_match(struct spf_run *run, enum spf_result result, const struct
 
 static void take_match(struct spf_run *run, const struct spf_match *m, struct spf_verdict *v)
 {
-    if (v->result == SPF_NONE || v->result == SPF_TEMPERROR || v->result == SPF_PERMERROR)
+    if (m->record == NULL || v->result == SPF_TEMPERROR || v->result == SPF_PERMERROR)
         return;
     tell_match(run, v->result, m);
     if (m->term != NULL) {

@@ -137,11 +137,10 @@ static int argument_parse(struct slice s, unsigned argument, struct spf_term *te
 
 static bool qualifier_of(char c, enum spf_result *ret)
 {
-    static const char signs[] = "+-~?";
     static const enum spf_result results[] = {SPF_PASS, SPF_FAIL, SPF_SOFTFAIL, SPF_NEUTRAL};
-    const char *at = memchr(signs, c, 4);
-    *ret = at == NULL ? SPF_PASS : results[at - signs];
-    return at != NULL;
+    size_t at = slice_find(SLICE("+-~?"), c);
+    *ret = at < ARRAY_LEN(results) ? results[at] : SPF_PASS;
+    return at < ARRAY_LEN(results);
 }
 
 /* `name_end`: the offset of the first of "=:/" in `text`. */
