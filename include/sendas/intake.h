@@ -2,7 +2,7 @@
  *
  *   intake_begin   an envelope was accepted
  *   intake_data    its octets arrive: line ends are judged, the header is cut off, the body is hashed and spooled
- *   intake_commit  the header is fixed up, the senders are checked, every key signs (on a worker), the queue commits
+ *   intake_commit  the content is brought to normal form, the header is fixed up, the senders are checked, every key signs (on a worker), the queue commits
  *   intake_abort   the client went away
  *
  * src/intake/intake.c tells it from top to bottom.  Nothing leaves unsigned: each step either hands on

@@ -395,7 +395,8 @@ static int recode_params(struct strbuf *out, struct slice value)
     for (size_t i = 0; i < PARAMS_MAX && (more = mime_param_next(&v.params, &p)) > 0; i++) {
         size_t begin = (size_t)(p.name.p - value.p), end = (size_t)(p.value.p - value.p) + p.value.n;
         struct slice before = slice_sub(value, done, begin - done);
-        if (slice_is_ascii(p.value)) {
+        if (slice_is_ascii(p.value) ||
+            slice_eq_icase(p.name, SLICE("boundary"))) { /* which is compared octet by octet */
             strbuf_add_slice(out, slice_sub(value, done, end - done));
         } else if (!has_extended(all, p.name)) { /* else: that says it better, and readers take it alone (RFC 2231 4) */
             strbuf_add_slice(out, before);

@@ -67,6 +67,7 @@ static const struct {
      " filename*1*=%BCxxxxxx"},
     {"Content-Disposition: attachment; filename=" UE " b", NULL},
     {"Content-Disposition: attachment; filename=\"" UE, NULL},
+    {"Content-Type: multipart/mixed; boundary=\"" UE "\"", NULL},
     {"Content-Disposition: att" UE "chment", NULL},
     {"Content-Type: text/plain (" UE "); a=b", NULL},
     /* long lines: the unfolded text stays */
