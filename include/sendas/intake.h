@@ -1,8 +1,9 @@
-/* sendas/intake.h - the pipeline that every message takes: fix-up -> align -> sign -> queue.
+/* sendas/intake.h - the pipeline that every message takes: normal form -> fix-up -> align -> sign -> queue.
  *
  *   intake_begin   an envelope was accepted
  *   intake_data    its octets arrive: line ends are judged, the header is cut off, the body is hashed and spooled
- *   intake_commit  the content is brought to normal form, the header is fixed up, the senders are checked, every key signs (on a worker), the queue commits
+ *   intake_commit  what a later hop would change is encoded, the header is fixed up, the senders are checked, every key
+ *                  signs (on a worker), the queue commits
  *   intake_abort   the client went away
  *
  * src/intake/intake.c tells it from top to bottom.  Nothing leaves unsigned: each step either hands on
