@@ -123,25 +123,29 @@ static int hash_body(struct verifier *v, const struct dkim_parsed *p)
 
 /* ---- the verdict, once the key is there ------------------------------------------------------ */
 
+enum { NAMES_SIZE = 160 };
+
 /* Names that h= has, for a person: cut where it gets long. */
-static void list_names(struct slice names, char out[160])
+static void list_names(struct slice names, char out[NAMES_SIZE])
 {
+    static const char more[] = " ...";
     struct dkim_members m = dkim_members(names);
     struct slice name;
     size_t n = 0;
     out[0] = '\0';
     while (dkim_members_next(&m, &name)) {
-        if (n + name.n + 5 > 160) {
-            memcpy(out + n, " ...", 5);
+        /* a blank and the name, and behind it room for `more` with its NUL */
+        if (n + 1 + name.n + sizeof(more) > NAMES_SIZE) {
+            memcpy(out + n, more, sizeof(more));
             return;
         }
-        n += (size_t)snprintf(out + n, 160 - n, "%s%.*s", n > 0 ? " " : "", SLICE_ARG(name));
+        n += (size_t)snprintf(out + n, NAMES_SIZE - n, "%s%.*s", n > 0 ? " " : "", SLICE_ARG(name));
     }
 }
 
 static void judge_hashes(struct verifier *v, const struct dkim_parsed *p, int header, struct dkim_signature *s)
 {
-    char names[160];
+    char names[NAMES_SIZE];
     bool body = memcmp(v->hash, p->body_hash, DKIM_HASH_SIZE) == 0;
     list_names(p->names, names);
     s->partial = p->limited && p->limit < v->length;

@@ -646,6 +646,26 @@ START_TEST(test_too_many_names)
 }
 END_TEST
 
+/* The names in the sentence, of every length up to and over its room. */
+START_TEST(test_names_in_words)
+{
+    struct forge_zone zone = {.v = {{"s1._domainkey.example.com", record_of(GOOD_ED, ed25519)}}, .n = 1};
+    for (int n = 1; n < 400; n++) {
+        struct strbuf header = STRBUF_INIT, edits = STRBUF_INIT;
+        strbuf_add_str(&edits, "h=From:To:");
+        for (int i = 0; i < n; i++)
+            strbuf_add_char(&edits, 'x');
+        strbuf_add_str(&edits, ":Subject:b:c:d");
+        forge(&header, strbuf_str(&edits), ed25519, SLICE(HEADER), SLICE(BODY));
+        strbuf_add_str(&header, "From: eve@example.com\r\n");
+        struct dkim_verification found = verify(strbuf_str(&header), SLICE(BODY), &zone, 0);
+        check_words(&found.v[0], DKIM_FAIL, n > 150 ? "signed are: From To ..." : "signed are: From To x", "names");
+        strbuf_free(&header);
+        strbuf_free(&edits);
+    }
+}
+END_TEST
+
 /* ---- no memory, no body
  * ----------------------------------------------------------------------------------------------------------- */
 
@@ -810,6 +830,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, test_split, 0, (int)ARRAY_LEN(split_rows));
     tcase_add_test(tc, test_too_many_fields);
     tcase_add_test(tc, test_too_many_names);
+    tcase_add_test(tc, test_names_in_words);
     tcase_add_test(tc, test_body_unreadable);
     tcase_add_test(tc, test_no_memory);
     tcase_add_test(tc, test_rfc8463);
