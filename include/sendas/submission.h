@@ -23,8 +23,10 @@ struct submission_shared; /* connections per address, failed logins per address,
 
 struct submission_shared *submission_shared_new(void);
 void submission_shared_free(struct submission_shared **ps);
-/* A connection from `ip` (IPv6 counted by /64): 0, or -1 and the 421 4.7.0 to send before closing when a limit is reached or
- * too many logins failed from there.  Each 0 is paired with submission_connection_closed. */
+/* Did too many logins fail from `ip`?  Then -1 and the 421 4.7.0 to send before closing. */
+int submission_address_admitted(struct submission_shared *s, const struct config *c, const char *ip, int64_t now_ms, struct smtp_verdict *v);
+/* A connection from `ip` (IPv6 counted by /64): 0, or -1 and the 421 4.7.0 to send before closing when a limit is reached.
+ * Each 0 is paired with submission_connection_closed. */
 int submission_connection_opened(struct submission_shared *s, const struct config *c, const char *ip, int64_t now_ms, struct smtp_verdict *v);
 void submission_connection_closed(struct submission_shared *s, const char *ip);
 size_t submission_connections(const struct submission_shared *s);

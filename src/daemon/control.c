@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CERTIFICATE_POLL_S = 60, STOP_TIMEOUT_S = 10 };
+enum { CERTIFICATE_POLL_S = 5, STOP_TIMEOUT_S = 10 };
 
 /* ---- reload ------------------------------------------------------------------------------------------- */
 

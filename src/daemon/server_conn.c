@@ -208,16 +208,43 @@ static void begin_session(struct server_conn *sc, const char *tls)
         conn_finish(sc->conn);
 }
 
+static void log_refusal(const char *ip, const struct smtp_verdict *v)
+{
+    log_event(LOG_LEVEL_INFO, "rejected", LOG_STR("ip", ip), LOG_NUM("code", v->code), LOG_STR("reason", v->text));
+}
+
+/* One line for a client that gets no session. */
+static size_t refusal_line(char *line, size_t size, const struct smtp_verdict *v)
+{
+    int n = snprintf(line, size, "%d %s %s\r\n", v->code, v->enhanced, v->text);
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}
+
+/* A port that speaks TLS first: only now can a client read why it is locked out. */
+static void begin_session_in_tls(struct server_conn *sc, const char *version)
+{
+    struct smtp_verdict v = {0};
+    char line[sizeof(v.text) + 32];
+
+    if (submission_address_admitted(sc->daemon->shared, sc->daemon->settings->config, sc->ip, clock_mono_ms(), &v) ==
+        0) {
+        begin_session(sc, version);
+        return;
+    }
+    log_refusal(sc->ip, &v);
+    conn_send(sc->conn, slice_from(line, refusal_line(line, sizeof(line), &v)));
+    conn_finish(sc->conn);
+}
+
 static void on_tls_ready(struct server_conn *sc)
 {
     const char *version = tls_version(conn_tls(sc->conn));
 
     log_tls(sc, version, NULL);
-    if (sc->session == NULL) {
-        begin_session(sc, version);
-        return;
-    }
-    submission_tls_done(sc->session, version, clock_mono_ms());
+    if (sc->session == NULL)
+        begin_session_in_tls(sc, version);
+    else
+        submission_tls_done(sc->session, version, clock_mono_ms());
 }
 
 static void on_closed(struct server_conn *sc, const char *reason)
@@ -278,16 +305,25 @@ static const struct conn_owner conn_calls = {.data = on_data, .event = on_event,
 /* ---- beginning and end --------------------------------------------------------------------------------------------
  */
 
-/* Over a limit.  The reply goes in the clear where the port begins so; nobody waits for it to be read. */
+/* Over a limit.  The reply goes in the clear where the port begins so; nobody waits for it to be read.  A flood gets no
+ * handshake. */
 static void refuse(int fd, const char *ip, enum config_tls_mode tls, const struct smtp_verdict *v)
 {
     char line[sizeof(v->text) + 32];
 
-    log_event(LOG_LEVEL_INFO, "rejected", LOG_STR("ip", ip), LOG_NUM("code", v->code), LOG_STR("reason", v->text));
-    int n = snprintf(line, sizeof(line), "%d %s %s\r\n", v->code, v->enhanced, v->text);
-    if (tls == CONFIG_TLS_STARTTLS && n > 0)
-        (void)!send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    log_refusal(ip, v);
+    if (tls == CONFIG_TLS_STARTTLS)
+        (void)!send(fd, line, refusal_line(line, sizeof(line), v), MSG_NOSIGNAL | MSG_DONTWAIT);
     close(fd);
+}
+
+/* A lock-out on a port that speaks TLS first waits for the handshake: begin_session_in_tls. */
+static int admit(struct daemon *d, const char *ip, enum config_tls_mode tls, int64_t now, struct smtp_verdict *v)
+{
+    const struct config *c = d->settings->config;
+    if (tls == CONFIG_TLS_STARTTLS && submission_address_admitted(d->shared, c, ip, now, v) < 0)
+        return -1;
+    return submission_connection_opened(d->shared, c, ip, now, v);
 }
 
 void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port, enum config_tls_mode tls)
@@ -295,7 +331,7 @@ void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port,
     int64_t now = clock_mono_ms();
     struct smtp_verdict v = {0};
 
-    if (submission_connection_opened(d->shared, d->settings->config, ip, now, &v) < 0) {
+    if (admit(d, ip, tls, now, &v) < 0) {
         refuse(fd, ip, tls, &v);
         return;
     }

@@ -34,10 +34,9 @@ static void login_failed(struct submission *s)
 {
     log_event(LOG_LEVEL_WARN, "auth", LOG_STR("result", "fail"), LOG_STR("ip", s->ip),
               LOG_SLICE("user", slice_from(s->login, s->login_n)), LOG_STR("mechanism", s->auth_mechanism));
-    s->auth_failures++;
     bool locked = limits_login_failed(s->shared, s->ip, s->now, session_config(s));
     end_exchange(s, 535, "5.7.8", "Authentication credentials invalid");
-    if (locked || s->auth_failures >= SESSION_AUTH_FAILURES_MAX)
+    if (locked)
         session_hang_up(s, 421, "4.7.0", "Too many failed logins");
 }
 

@@ -25,7 +25,6 @@ enum {
     SESSION_BODY_GRACE_MS = 10 * 60 * 1000, /* a body or chunk may take this long, */
     SESSION_BODY_OCTETS_PER_S = 4096,       /* and as much more as its octets need at this rate */
     SESSION_ERRORS_MAX = 20,                /* commands answered by a syntax or sequence error */
-    SESSION_AUTH_FAILURES_MAX = 3,
     SESSION_TXN_FIXED = 4096,
     SESSION_TXN_RECIPIENT = 1024,
     SESSION_LOGIN_NAME_MAX = 255, /* RFC 4616 2 */
@@ -93,7 +92,6 @@ struct submission {
     const char *auth_mechanism;
     char login[SESSION_LOGIN_NAME_MAX + 1];
     size_t login_n;
-    unsigned auth_failures;
 
     /* the transaction */
     struct txn *txn;

@@ -160,14 +160,20 @@ bool limits_login_failed(struct submission_shared *s, const char *ip, int64_t no
     return is_locked_out(a, c);
 }
 
+int submission_address_admitted(struct submission_shared *s, const struct config *c, const char *ip, int64_t now_ms,
+                                struct smtp_verdict *v)
+{
+    if (limits_locked_out(s, ip, now_ms, c))
+        return smtp_verdict_set(v, 421, "4.7.0", "Too many failed logins from your address, try again later");
+    return 0;
+}
+
 int submission_connection_opened(struct submission_shared *s, const struct config *c, const char *ip, int64_t now_ms,
                                  struct smtp_verdict *v)
 {
     struct address *a = get_address(s, ip, now_ms);
     if (a == NULL)
         return smtp_verdict_set(v, 421, "4.3.0", "Out of memory");
-    if (is_locked_out(a, c))
-        return smtp_verdict_set(v, 421, "4.7.0", "Too many failed logins from your address, try again later");
     if (s->connections >= c->limits.connections)
         return smtp_verdict_set(v, 421, "4.7.0", "Too many connections, try again later");
     if (a->connections >= c->limits.connections_per_ip)

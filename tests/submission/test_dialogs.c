@@ -154,7 +154,8 @@ static void happen(struct dialog *d, const char *what)
         struct smtp_verdict v;
         submission_free(&f->session);
         strbuf_reset(&f->input);
-        if (submission_connection_opened(f->shared, f->settings.config, "192.0.2.1", f->now, &v) < 0)
+        if (submission_address_admitted(f->shared, f->settings.config, "192.0.2.1", f->now, &v) < 0 ||
+            submission_connection_opened(f->shared, f->settings.config, "192.0.2.1", f->now, &v) < 0)
             strbuf_addf(&f->transcript, "S: %d %s %s\n", v.code, v.enhanced, v.text);
         else
             fake_open(f, d->tls);

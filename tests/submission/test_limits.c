@@ -27,7 +27,8 @@ static void tear_down(void)
 static bool opens(const char *ip, int64_t now_s)
 {
     struct smtp_verdict v = {0};
-    bool ok = submission_connection_opened(shared, config, ip, now_s * 1000, &v) == 0;
+    bool ok = submission_address_admitted(shared, config, ip, now_s * 1000, &v) == 0 &&
+              submission_connection_opened(shared, config, ip, now_s * 1000, &v) == 0;
     if (!ok) {
         ck_assert_int_eq(v.code, 421);
         ck_assert_str_eq(v.enhanced, "4.7.0");
