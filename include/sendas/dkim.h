@@ -85,7 +85,7 @@ struct dkim_signature {
     unsigned bits;                 /* of the key; 0 when none was read */
     bool testing;                  /* the key's t=y: a failure means no more than no signature (RFC 6376 3.6.1) */
     bool partial;                  /* l= leaves the end of the body unsigned */
-    const char *reason;            /* one plain sentence in ASCII, without final dot; for a pass what is remarkable, or "" */
+    const char *reason; /* one plain sentence in ASCII, without final dot; for a pass what is remarkable, or "" */
 };
 
 struct dkim_verification {
@@ -107,13 +107,14 @@ struct dkim_body_source dkim_body_spool(const struct spool *s);
 int dkim_fields_split(struct arena *a, struct slice header, struct field_list *ret, struct err *err);
 
 /* Judges every DKIM-Signature among `fields`; without one ret->n is 0.  `now`, seconds since the epoch, is when the
- * message was received (x=).  Everything in *ret lives in the arena or borrows from `fields`.  -1 only when out of memory. */
+ * message was received (x=).  Everything in *ret lives in the arena or borrows from `fields`.  -1 only when out of
+ * memory. */
 int dkim_verify(struct arena *a, const struct field_list *fields, const struct dkim_body_source *body,
                 const struct lookup *dns, int64_t now, struct dkim_verification *ret, struct err *err);
 
-/* The last look at a message of ours before it leaves: `head` (header with its empty line) and `body` are the very octets
- * that will be sent.  On top there must be as many signatures as keys, each by another of them, over the whole body, and
- * verifying against its public half.  DNS is not asked.  0, or -1 and the reason. */
+/* The last look at a message of ours before it leaves: `head` (header with its empty line) and `body` are the very
+ * octets that will be sent.  On top there must be as many signatures as keys, each by another of them, over the whole
+ * body, and verifying against its public half.  DNS is not asked.  0, or -1 and the reason. */
 int dkim_check_own(struct slice head, const struct dkim_body_source *body, struct dkim_key *const *keys, size_t n_keys,
                    int64_t now, struct err *err);
 

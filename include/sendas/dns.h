@@ -58,9 +58,9 @@ int dns_record_decode(struct arena *a, enum dns_type type, struct slice rdata, s
 /* ---- answers for the pure rooms (struct lookup of base.h): from a zone file, or from the network ---------------------- */
 
 struct dns_zone;
-/* Reads a master file (RFC 1035 5): $ORIGIN, $TTL, relative names, parentheses, comments, escapes; A, AAAA, MX, TXT, CNAME,
- * PTR, NS and SOA in class IN.  Other types only make their names exist.  Names are relative to the root until an $ORIGIN.
- * -1 and the reason, with the line: "FILE:12: ...". */
+/* Reads a master file (RFC 1035 5): $ORIGIN, $TTL, relative names, parentheses, comments, escapes; A, AAAA, MX, TXT,
+ * CNAME, PTR, NS and SOA in class IN.  Other types only make their names exist.  Names are relative to the root until
+ * an $ORIGIN.  -1 and the reason, with the line: "FILE:12: ...". */
 int dns_zone_load(const char *path, struct dns_zone **ret, struct err *err);
 /* The same from memory; `name` stands in the messages. */
 int dns_zone_parse(struct slice text, const char *name, struct dns_zone **ret, struct err *err);
@@ -69,8 +69,8 @@ struct lookup dns_zone_lookup(const struct dns_zone *z);
 void dns_zone_free(struct dns_zone **pz);
 
 struct dns_blocking;
-/* A resolver with a loop of its own, whose answers are waited for: for commands, never for the daemon.  `c` as for dns_open.
- * A query that takes longer than 15 s is LOOKUP_TEMPFAIL. */
+/* A resolver with a loop of its own, whose answers are waited for: for commands, never for the daemon.  `c` as for
+ * dns_open.  A query that takes longer than 15 s is LOOKUP_TEMPFAIL. */
 int dns_blocking_open(const struct config *c, struct dns_blocking **ret, struct err *err);
 struct lookup dns_blocking_lookup(struct dns_blocking *b);
 void dns_blocking_close(struct dns_blocking **pb);

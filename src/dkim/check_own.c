@@ -119,9 +119,9 @@ int dkim_check_own(struct slice head, const struct dkim_body_source *body, struc
     struct field_list fields;
     struct dkim_verification found;
     struct slice header;
-    int status = cut_header(head, &header, err);
-    if (status == 0)
-        status = dkim_fields_split(&mem, header, &fields, err);
+    if (cut_header(head, &header, err) < 0)
+        return -1;
+    int status = dkim_fields_split(&mem, header, &fields, err);
     if (status == 0)
         status = check_top(&fields, n_keys, err);
     if (status == 0)

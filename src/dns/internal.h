@@ -36,8 +36,9 @@ struct dns_zone {
 /* 0, or -1 when there are too many or no memory. */
 int dns_zone_add(struct dns_zone *z, const struct zone_record *r);
 
-/* A name in presentation form (RFC 1035 5.1), with escapes; relative to `origin` (itself of this function) unless it ends
- * in a dot; "@" is the origin.  Writes it in lower case, without its final dot, the root as "", odd octets as \DDD. */
+/* A name in presentation form (RFC 1035 5.1), with escapes; relative to `origin` (itself of this function) unless it
+ * ends in a dot; "@" is the origin.  Writes it in lower case, without its final dot, the root as "", odd octets as
+ * \DDD. */
 int dns_name_read(struct slice text, const char *origin, char out[DNS_NAME_TEXT_SIZE], struct err *err);
 /* One octet of `text` at *at, an escape undone; *at moves behind it.  -1: a broken escape. */
 int dns_escape_read(struct slice text, size_t *at, bool *escaped);

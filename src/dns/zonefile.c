@@ -226,7 +226,8 @@ static bool is_ttl(const struct word *w)
     if (w->quoted || w->text.n == 0 || w->text.p[0] < '0' || w->text.p[0] > '9')
         return false;
     for (size_t i = 0; i < w->text.n; i++) {
-        if (memchr("0123456789smhdwSMHDW", w->text.p[i], 20) == NULL)
+        const struct slice allowed = SLICE("0123456789smhdwSMHDW");
+        if (slice_find(allowed, w->text.p[i]) == allowed.n)
             return false;
     }
     return true;
@@ -318,18 +319,20 @@ static int read_file(struct parser *p)
 
 int dns_zone_parse(struct slice text, const char *name, struct dns_zone **ret, struct err *err)
 {
-    struct parser *p = calloc(1, sizeof(*p));
     struct dns_zone *z = calloc(1, sizeof(*z));
-    int status = p != NULL && z != NULL ? 0 : err_set(err, "%s: out of memory", name);
-    if (status == 0) {
-        z->memory = ARENA_INIT(ZONE_MEMORY_MAX);
-        p->name = name;
-        p->text = text;
-        p->line = 1;
-        p->zone = z;
-        p->err = err;
-        status = read_file(p);
+    struct parser *p = calloc(1, sizeof(*p));
+    if (z == NULL || p == NULL) {
+        free(z);
+        free(p);
+        return err_set(err, "%s: out of memory", name);
     }
+    z->memory = ARENA_INIT(ZONE_MEMORY_MAX);
+    p->name = name;
+    p->text = text;
+    p->line = 1;
+    p->zone = z;
+    p->err = err;
+    int status = read_file(p);
     free(p);
     if (status < 0)
         dns_zone_free(&z);
