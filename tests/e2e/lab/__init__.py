@@ -8,6 +8,8 @@ fresh network, mount and process namespaces, so ports 25, 53, 465 and 587 are fr
     127.0.0.3   Exim           mx2.test: d2 d5 d8 .test
     127.0.0.4   aiosmtpd       mx3.test: d3 d6 d9 .test, example.org ... : what comes back to the sender
     127.0.0.5   a scripted server that answers what a test tells it to: mx4.test
+    127.0.0.8   Postfix on the way to 127.0.0.4, which it takes for a server without 8BITMIME: hop1.test
+    127.0.0.9   Exim on the way to 127.0.0.4: hop2.test
     127.0.0.10  sendas         mail.example.org; also the address it sends from, the one in SPF
     127.0.0.54  nsd, authoritative for the root and every zone below
 """
@@ -15,6 +17,6 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from . import clients, messages, servers, testing, verifiers  # noqa: E402,F401
+from . import clients, corpus, messages, servers, testing, verifiers  # noqa: E402,F401
 from .daemon import BINARY, PASSWORD, SANITIZED, Sendas, cli  # noqa: E402,F401
 from .testing import Lab, check, equal, note, run, until  # noqa: E402,F401

@@ -12,6 +12,9 @@ mx1 60 IN A 127.0.0.2
 mx2 60 IN A 127.0.0.3
 mx3 60 IN A 127.0.0.4
 mx4 60 IN A 127.0.0.5
+hop1 60 IN A 127.0.0.8
+utf8.hop1 60 IN A 127.0.0.8
+hop2 60 IN A 127.0.0.9
 dead 60 IN A 127.0.0.99
 nullmx 60 IN MX 0 .
 nomx 60 IN A 127.0.0.4

@@ -60,7 +60,7 @@ def _maildir(server, folder):
 
 
 # name, type, private, unprivileged, chroot, wake up, limit, program: nothing runs in a chroot
-MASTER = """127.0.0.2:smtp inet n - n - - smtpd
+MASTER = """{address}:smtp inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -81,11 +81,19 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Postfix:
-    address, name = "127.0.0.2", "mx1.test"
+    address, name, folder = "127.0.0.2", "mx1.test", "postfix"
+    destinations = """virtual_mailbox_domains = static:OK
+virtual_mailbox_maps = static:box/
+virtual_mailbox_base = {mail}
+virtual_uid_maps = static:65534
+virtual_gid_maps = static:65534
+virtual_mailbox_limit = 0
+"""
+    services = ""
 
     def __init__(self, scratch, pki, start_process):
-        self.dir = scratch / "postfix"
-        self.mail = scratch / "postfix-mail"
+        self.dir = scratch / self.folder
+        self.mail = scratch / f"{self.folder}-mail"
         for folder in (self.dir, self.dir / "queue", self.dir / "data", self.mail):
             folder.mkdir()
         self.dir.chmod(0o755)
@@ -104,13 +112,7 @@ mydestination =
 mynetworks =
 local_recipient_maps =
 alias_maps =
-virtual_mailbox_domains = static:OK
-virtual_mailbox_maps = static:box/
-virtual_mailbox_base = {self.mail}
-virtual_uid_maps = static:65534
-virtual_gid_maps = static:65534
-virtual_mailbox_limit = 0
-mailbox_size_limit = 0
+{self.destinations.format(mail=self.mail)}mailbox_size_limit = 0
 message_size_limit = 104857600
 smtpd_relay_restrictions = reject_unauth_destination
 smtpd_client_connection_count_limit = 0
@@ -122,18 +124,45 @@ smtputf8_enable = yes
 smtpd_peername_lookup = no
 in_flow_delay = 0
 """)
-        (self.dir / "master.cf").write_text(MASTER)
-        start_process("postfix", ["postfix", "-c", self.dir, "start-fg"], port=(self.address, 25))
+        (self.dir / "master.cf").write_text(MASTER.format(address=self.address) + self.services)
+        start_process(self.folder, ["postfix", "-c", self.dir, "start-fg"], port=(self.address, 25))
 
     def received(self):
-        return list(_maildir("postfix", self.mail))
+        return list(_maildir(self.folder, self.mail))
+
+
+class PostfixHop(Postfix):
+    """Hands everything on to the recorder, and takes it for a server without 8BITMIME: it converts what is 8-bit (RFC 6152 3).
+    A server that offers SMTPUTF8 it trusts with 8 bits, so only what is for utf8.hop1.test goes to one."""
+    address, name, folder = "127.0.0.8", "hop1.test", "postfix-hop"
+    destinations = """relay_domains = static:OK
+relay_transport = smtp
+relayhost = [127.0.0.4]
+smtp_discard_ehlo_keywords = 8bitmime, smtputf8
+transport_maps = inline:{{utf8.hop1.test=utf8:[127.0.0.4]}}
+"""
+    services = "utf8 unix - - n - - smtp -o smtp_discard_ehlo_keywords=8bitmime\n"
 
 
 class Exim:
-    address, name = "127.0.0.3", "mx2.test"
+    address, name, folder = "127.0.0.3", "mx2.test", "exim"
+    destinations = """begin routers
+all:
+  driver = accept
+  transport = maildir
+begin transports
+maildir:
+  driver = appendfile
+  directory = {mail}/box
+  maildir_format
+  return_path_add
+  envelope_to_add
+  user = Debian-exim
+  group = Debian-exim
+"""
 
     def __init__(self, scratch, pki, start_process):
-        self.dir = scratch / "exim"
+        self.dir = scratch / self.folder
         self.mail = self.dir / "mail"
         for folder in (self.dir, self.mail, self.dir / "spool", self.dir / "log"):
             folder.mkdir()
@@ -167,28 +196,30 @@ acl_smtp_dkim = yes
 begin acl
 yes:
   accept
-begin routers
-all:
-  driver = accept
-  transport = maildir
-begin transports
-maildir:
-  driver = appendfile
-  directory = {self.mail}/box
-  maildir_format
-  return_path_add
-  envelope_to_add
-  user = Debian-exim
-  group = Debian-exim
-""")
-        start_process("exim", [program, "-C", self.dir / "exim.conf", "-bdf", "-q1m"], port=(self.address, 25))
+{self.destinations.format(mail=self.mail)}""")
+        start_process(self.folder, [program, "-C", self.dir / "exim.conf", "-bdf", "-q1m"], port=(self.address, 25))
 
     def received(self):
-        return list(_maildir("exim", self.mail))
+        return list(_maildir(self.folder, self.mail))
 
     def log(self):
         path = self.dir / "log/mainlog"
         return path.read_text(errors="replace") if path.exists() else ""
+
+
+class EximHop(Exim):
+    """Hands everything on to the recorder."""
+    address, name, folder = "127.0.0.9", "hop2.test", "exim-hop"
+    destinations = """begin routers
+all:
+  driver = manualroute
+  route_list = * 127.0.0.4 byname
+  self = send
+  transport = smtp
+begin transports
+smtp:
+  driver = smtp
+"""
 
 
 class Recorder:

@@ -101,6 +101,14 @@ class Lab:
         from .servers import Scripted
         return self._server("scripted", Scripted)
 
+    @property
+    def hops(self):
+        """Postfix and Exim on the way to the recorder: hop1.test and hop2.test."""
+        from .servers import EximHop, PostfixHop
+        self._server("postfix hop", lambda: PostfixHop(self.scratch, self.pki, self.start_process))
+        self._server("exim hop", lambda: EximHop(self.scratch, self.pki, self.start_process))
+        return self.recorder
+
     def received(self, subject=None):
         """What arrived anywhere, or what arrived with this subject."""
         found = [m for server in self._servers.values() for m in server.received()]

@@ -3,6 +3,7 @@ import json
 import re
 import shutil
 import subprocess
+import time
 
 from .testing import equal
 from .world import NPM
@@ -99,3 +100,32 @@ def all_pass(lab, messages, what=None, spf="pass", opendkim_too=True):
             equal(verdict, expected[judge], f"{what or message.subject}, at {message.server}: {judge}")
         verdicts += len(found)
     return verdicts
+
+
+def judge_dkim(lab, named):
+    """{verifier: [verdict of each]}; named: [(name, message)].  A verdict is the sorted list of "selector=pass" or another word;
+    OpenDKIM's is of the whole message, and Mail::DKIM knows no Ed25519."""
+    folder = lab.scratch / f"dkim-{time.monotonic_ns()}"
+    folder.mkdir()
+    paths = []
+    for i, (_, message) in enumerate(named):
+        paths.append(folder / f"{i}.eml")
+        paths[-1].write_bytes(message.raw)
+    found = {
+        "dkimpy": [sorted(f"{selector}={'pass' if good is True else 'fail'}" for selector, _, good in dkimpy_named(m)) for _, m in named],
+        "OpenDKIM": [opendkim(path) for path in paths],
+        "Mail::DKIM": [sorted(f"{v.split('=')[0]}={v.split('=')[2]}" for v in line.split() if "=ed25519" not in v) for line in mail_dkim(paths)],
+    }
+    if shutil.which("node") and (NPM / "complete").exists():
+        found["mailauth"] = [sorted(v["dkim"]) for v in mailauth([m for _, m in named], paths)]
+    return found
+
+
+def dkim_pass(lab, named):
+    """All verifiers pass every signature of [(name, message)]; returns the number of verdicts."""
+    expected = {"dkimpy": ["e1=pass", "r1=pass"], "OpenDKIM": "pass", "Mail::DKIM": ["r1=pass"], "mailauth": ["e1=pass", "r1=pass"]}
+    found = judge_dkim(lab, named)
+    for judge, verdicts in found.items():
+        for (name, _), verdict in zip(named, verdicts):
+            equal(verdict, expected[judge], f"{name}: {judge}")
+    return len(named) * len(found)
