@@ -1,5 +1,5 @@
-/* A DSN as a message (RFC 3464, 6522, 6533): its parts, its fields, and that nothing from outside breaks out of them.  What a
- * person reads in it is in test_bounces.c. */
+/* A DSN as a message (RFC 3464, 6522, 6533): its parts, its fields, and that nothing from outside breaks out of them.
+ * What a person reads in it is in test_bounces.c. */
 #include "testing.h"
 
 #include "../../src/delivery/dsn.h"
@@ -186,10 +186,8 @@ END_TEST
 START_TEST(test_utf8_address)
 {
     struct smtp_verdict v = verdict(553, "5.6.7", "no SMTPUTF8");
-    struct dsn_recipient r = {.address = "j\xc3\xb6rg+a@\xe4\xbe\x8b.example",
-                              .orcpt = "utf-8;j\\x{F6}rg@x",
-                              .v = &v,
-                              .own_words = true};
+    struct dsn_recipient r = {
+        .address = "j\xc3\xb6rg+a@\xe4\xbe\x8b.example", .orcpt = "utf-8;j\\x{F6}rg@x", .v = &v, .own_words = true};
     struct dsn d = about(&r, 1);
     struct strbuf out = build(&d), plain = STRBUF_INIT;
     struct parsed p = parse(strbuf_slice(&out));
@@ -214,7 +212,8 @@ START_TEST(test_utf8_original_recipient)
     struct dsn d = about(&r, 1);
     struct strbuf out = build(&d);
     ck_has(strbuf_slice(&out), "Content-Type: message/delivery-status\r\n");
-    ck_has(strbuf_slice(&out), "\r\nOriginal-Recipient: utf-8;j\\x{F6}rg\\x{2B}a@x\r\nFinal-Recipient: rfc822; b@x\r\n");
+    ck_has(strbuf_slice(&out),
+           "\r\nOriginal-Recipient: utf-8;j\\x{F6}rg\\x{2B}a@x\r\nFinal-Recipient: rfc822; b@x\r\n");
     strbuf_free(&out);
 }
 END_TEST

@@ -193,6 +193,30 @@ START_TEST(test_xtext)
 }
 END_TEST
 
+/* RFC 6533 3 */
+static const struct {
+    const char *plain, *encoded, *finished;
+} utf8_xtexts[] = {
+    {"bob@example.net", "bob@example.net", "bob@example.net"},
+    {"a+b=c\\d@x", "a\\x{2B}b\\x{3D}c\\x{5C}d@x", "a+b=c\\d@x"},
+    {"j\xc3\xb6rg@\xe4\xbe\x8b", "j\\x{F6}rg@\\x{4F8B}", "j\\x{F6}rg@\\x{4F8B}"},
+    {"\xf0\x9f\x98\x80 x\x7f", "\\x{1F600}\\x{20}x\\x{7F}", "\\x{1F600}\\x{20}x\\x{7F}"},
+    {"\xff\xc3", "??", "??"},
+    {"", "", ""},
+};
+
+START_TEST(test_utf8_xtext)
+{
+    struct strbuf out = STRBUF_INIT;
+    smtp_utf8_xtext_encode(&out, slice_of(utf8_xtexts[_i].plain));
+    ck_assert_slice_eq(strbuf_slice(&out), utf8_xtexts[_i].encoded);
+    strbuf_reset(&out);
+    smtp_utf8_xtext_finish(&out, slice_of(utf8_xtexts[_i].plain));
+    ck_assert_slice_eq(strbuf_slice(&out), utf8_xtexts[_i].finished);
+    strbuf_free(&out);
+}
+END_TEST
+
 static Suite *mailbox_suite(void)
 {
     Suite *suite = suite_create("mailbox");
@@ -203,6 +227,7 @@ static Suite *mailbox_suite(void)
     tcase_add_loop_test(tc, test_local_part, 0, (int)ARRAY_LEN(locals));
     tcase_add_test(tc, test_address_literal);
     tcase_add_loop_test(tc, test_xtext, 0, (int)ARRAY_LEN(xtexts));
+    tcase_add_loop_test(tc, test_utf8_xtext, 0, (int)ARRAY_LEN(utf8_xtexts));
     suite_add_tcase(suite, tc);
     return suite;
 }
