@@ -90,13 +90,11 @@ static int judge(const struct own_keys *own, const struct dkim_verification *fou
 /* ---- the head -------------------------------------------------------------------------------- */
 
 /* The header: all of `head` but the empty line, which is at its end and nowhere before. */
-static int cut_header(struct slice head, struct slice *ret, struct err *err)
+static bool cut_header(struct slice head, struct slice *ret)
 {
     size_t end = slice_find_slice(head, SLICE("\r\n\r\n"));
-    if (head.n < 4 || end != head.n - 4)
-        return err_set(err, "the header does not end where it should");
     *ret = slice_sub(head, 0, end + 2);
-    return 0;
+    return head.n >= 4 && end == head.n - 4;
 }
 
 static int check_top(const struct field_list *fields, size_t n_keys, struct err *err)
@@ -119,8 +117,8 @@ int dkim_check_own(struct slice head, const struct dkim_body_source *body, struc
     struct field_list fields;
     struct dkim_verification found;
     struct slice header;
-    if (cut_header(head, &header, err) < 0)
-        return -1;
+    if (!cut_header(head, &header))
+        return err_set(err, "the header does not end where it should");
     int status = dkim_fields_split(&mem, header, &fields, err);
     if (status == 0)
         status = check_top(&fields, n_keys, err);

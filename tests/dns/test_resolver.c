@@ -369,6 +369,47 @@ START_TEST(test_anchor_files)
 }
 END_TEST
 
+/* The same answers, waited for: as the pure rooms ask (struct lookup). */
+static const struct {
+    const char *name;
+    enum dns_type type;
+    enum lookup_status status;
+    size_t n;
+    const char *first;
+} blocking_rows[] = {
+    {"text.plain.test", DNS_TXT, LOOKUP_OK, 1, "v=spf1 -all"},
+    {"alias.plain.test", DNS_AAAA, LOOKUP_OK, 1, "2001:db8::1"},
+    {"plain.test", DNS_MX, LOOKUP_OK, 2, NULL},
+    {"1.0.0.10.in-addr.arpa", DNS_PTR, LOOKUP_OK, 1, "host.plain.test"},
+    {"text.plain.test", DNS_A, LOOKUP_NODATA, 0, NULL},
+    {"nothing.plain.test", DNS_A, LOOKUP_NXDOMAIN, 0, NULL},
+    {"bad.signed.test", DNS_A, LOOKUP_TEMPFAIL, 0, NULL},
+    {"a..b", DNS_A, LOOKUP_TEMPFAIL, 0, NULL},
+};
+
+START_TEST(test_blocking)
+{
+    struct config *c = config_with_anchors();
+    struct dns_blocking *b = NULL;
+    struct err err = {.text = ""};
+    struct arena a = ARENA_INIT(0);
+    ck_assert_msg(dns_blocking_open(c, &b, &err) == 0, "%s", err.text);
+    struct lookup lookup = dns_blocking_lookup(b);
+    for (size_t i = 0; i < ARRAY_LEN(blocking_rows); i++) {
+        struct lookup_answer answer;
+        lookup.query(lookup.ctx, &a, blocking_rows[i].name, blocking_rows[i].type, &answer);
+        ck_assert_msg(answer.status == blocking_rows[i].status && answer.n == blocking_rows[i].n, "%s: %d, %zu records",
+                      blocking_rows[i].name, (int)answer.status, answer.n);
+        if (blocking_rows[i].first != NULL)
+            ck_assert_slice_eq(answer.records[0].text, blocking_rows[i].first);
+    }
+    arena_free(&a);
+    dns_blocking_close(&b);
+    dns_blocking_close(&b);
+    config_free(&c);
+}
+END_TEST
+
 /* ---- running ------------------------------------------------------------------------------------------------- */
 
 static Suite *suite(void)
@@ -383,6 +424,7 @@ static Suite *suite(void)
     tcase_add_test(tc, test_close_inside_done);
     tcase_add_test(tc, test_reconfigure);
     tcase_add_test(tc, test_anchor_files);
+    tcase_add_test(tc, test_blocking);
     suite_add_tcase(s, tc);
     return s;
 }
