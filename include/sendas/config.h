@@ -21,6 +21,7 @@ struct config_listener {
 struct config_key {
     char *selector;
     char *path;
+    unsigned line; /* where it stands in config.path, for what is wrong with the file itself */
 };
 
 struct config_domain {
@@ -28,6 +29,7 @@ struct config_domain {
     struct config_key *keys; /* every key listed signs */
     size_t n_keys;
     char *return_path; /* an address, or "" = the From address */
+    unsigned line;
 };
 
 struct config_acme {
@@ -56,6 +58,7 @@ struct config {
     size_t n_listen;
     struct {
         char *certificate, *key; /* "" with acme */
+        unsigned certificate_line, key_line;
         int min_version;         /* 0x0303 = TLS 1.2, 0x0304 = TLS 1.3 */
         struct config_acme *acme; /* NULL = none */
     } tls;

@@ -296,7 +296,7 @@ static int make_records(struct setup *s, struct err *err)
     for (size_t i = 0; i < s->n_ips; i++)
         ips[i] = s->ips[i];
     for (size_t i = 0; i < SETUP_KEYS; i++)
-        keys[i] = (struct config_key){(char *)setup_selectors[i], s->key_paths[i].p};
+        keys[i] = (struct config_key){.selector = (char *)setup_selectors[i], .path = s->key_paths[i].p};
     bool spf = strcmp(s->hostname, s->domain) != 0 && config_find_domain(s->config, slice_of(s->hostname)) == NULL;
     records_add_host(&s->records, s->hostname, spf, ips, s->n_ips);
     return records_add_configured(&s->records, domain != NULL ? domain : &made, s->hostname, ips, s->n_ips, err);

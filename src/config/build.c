@@ -87,6 +87,8 @@ static int build_acme(const struct build *b, const struct raw_acme *raw, struct 
 static int build_tls(const struct build *b, const struct raw_config *raw, struct config *c)
 {
     bool certificate = c->tls.certificate[0] != '\0', key = c->tls.key[0] != '\0';
+    c->tls.certificate_line = source_line(b->source, "tls.certificate");
+    c->tls.key_line = source_line(b->source, "tls.key");
     if (raw->tls.acme != NULL) {
         if (certificate || key)
             return source_fail(b->source, b->err, certificate ? "tls.certificate" : "tls.key",
@@ -112,6 +114,7 @@ static int build_keys(const struct build *b, const char *key, const struct raw_d
         if (scalars_set(b, key_scalars, member, &raw->dkim[i], &d->keys[i]) < 0)
             return -1;
         const char *selector = d->keys[i].selector;
+        d->keys[i].line = source_line(b->source, member);
         /* RFC 6376 3.6.2.1: the key's record is SELECTOR._domainkey.DOMAIN. */
         if (strlen(selector) + strlen("._domainkey.") + strlen(d->name) > DOMAIN_MAX)
             return source_mismatch(b->source, b->err, member, selector,
@@ -158,6 +161,7 @@ static int build_domains(const struct build *b, const struct raw_config *raw, st
     for (size_t i = 0; i < c->n_domains; i++) {
         char key[CONFIG_KEY_MAX];
         key_set(key, "domains[%zu]", i);
+        c->domains[i].line = source_line(b->source, key);
         if (scalars_set(b, domain_scalars, key, &raw->domains[i], &c->domains[i]) < 0 ||
             build_keys(b, key, &raw->domains[i], &c->domains[i]) < 0)
             return -1;

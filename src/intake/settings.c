@@ -30,19 +30,22 @@ static int load_domain(const struct config *c, const struct config_domain *d, st
 {
     struct err why;
     if (d->n_keys == 0) /* nothing leaves unsigned */
-        return err_set(err, "%s: domain %s has no DKIM key: make one with `sendas key new %s` and list it under dkim:",
-                       c->path, d->name, d->name);
+        return err_set(
+            err, "%s:%u: domain %s has no DKIM key: make one with `sendas key new %s` and list it under dkim:", c->path,
+            d->line, d->name, d->name);
     if (d->n_keys > DKIM_KEYS_MAX)
-        return err_set(err, "%s: domain %s has %zu DKIM keys: at most %d sign", c->path, d->name, d->n_keys,
+        return err_set(err, "%s:%u: domain %s has %zu DKIM keys: at most %d sign", c->path, d->line, d->name, d->n_keys,
                        DKIM_KEYS_MAX);
     for (size_t i = 0; i < d->n_keys; i++) {
         const struct config_key *key = &d->keys[i];
         for (size_t j = 0; j < i; j++) {
             if (strcasecmp(d->keys[j].selector, key->selector) == 0)
-                return err_set(err, "%s: domain %s lists selector %s twice", c->path, d->name, key->selector);
+                return err_set(err, "%s:%u: domain %s lists selector %s twice", c->path, key->line, d->name,
+                               key->selector);
         }
         if (dkim_key_load(key->path, d->name, key->selector, &keys->v[i], &why) < 0)
-            return err_set(err, "%s: domain %s, selector %s: %s", c->path, d->name, key->selector, why.text);
+            return err_set(err, "%s:%u: domain %s, selector %s: %s", c->path, key->line, d->name, key->selector,
+                           why.text);
         keys->n++;
     }
     return 0;

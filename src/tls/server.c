@@ -49,6 +49,19 @@ static bool stamp_eq(const struct stamp *a, const struct stamp *b)
 
 /* ---- certificate and key -------------------------------------------------------------------------- */
 
+/* What is wrong with a file that the configuration names, and where it names it. */
+static int fail_file(const struct config *c, bool key, struct err *err, const char *format, ...) PRINTF_LIKE(4, 5);
+static int fail_file(const struct config *c, bool key, struct err *err, const char *format, ...)
+{
+    struct err what;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(what.text, sizeof(what.text), format, args);
+    va_end(args);
+    return err_set(err, "%s:%u: %s: %s", c->path, key ? c->tls.key_line : c->tls.certificate_line,
+                   key ? "tls.key" : "tls.certificate", what.text);
+}
+
 /* A key with a passphrase must not make a daemon ask for it on the terminal. */
 static int no_passphrase(char *buf, int size, int writing, void *asked)
 {
@@ -74,8 +87,9 @@ static int use_chain(SSL_CTX *ctx, BIO *bio, int *count)
     return *count > 0 && ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE ? 0 : -1;
 }
 
-static int load_chain(SSL_CTX *ctx, const char *path, struct err *err)
+static int load_chain(SSL_CTX *ctx, const struct config *c, struct err *err)
 {
+    const char *path = c->tls.certificate;
     struct strbuf pem = STRBUF_INIT;
     struct err why;
     char text[256];
@@ -84,7 +98,7 @@ static int load_chain(SSL_CTX *ctx, const char *path, struct err *err)
     int rc = file_read(path, PEM_FILE_MAX, false, &pem, &why);
     if (rc < 0) {
         strbuf_free(&pem);
-        return err_set(err, "tls.certificate: %s", why.text);
+        return fail_file(c, false, err, "%s", why.text);
     }
     ERR_clear_error();
     BIO *bio = BIO_new_mem_buf(strbuf_str(&pem), (int)pem.n);
@@ -95,19 +109,20 @@ static int load_chain(SSL_CTX *ctx, const char *path, struct err *err)
     if (rc == 0)
         return 0;
     if (count == 0)
-        return err_set(err, "tls.certificate: %s: no certificate in PEM form found", path);
-    return err_set(err, "tls.certificate: %s: behind certificate %d: %s", path, count, text);
+        return fail_file(c, false, err, "%s: no certificate in PEM form found", path);
+    return fail_file(c, false, err, "%s: behind certificate %d: %s", path, count, text);
 }
 
-static int load_key(SSL_CTX *ctx, const char *path, struct err *err)
+static int load_key(SSL_CTX *ctx, const struct config *c, struct err *err)
 {
+    const char *path = c->tls.key;
     struct strbuf pem = STRBUF_INIT;
     struct err why;
     bool asked = false;
 
     if (file_read(path, PEM_FILE_MAX, true, &pem, &why) < 0) {
         strbuf_free(&pem);
-        return err_set(err, "tls.key: %s", why.text);
+        return fail_file(c, true, err, "%s", why.text);
     }
     BIO *bio = BIO_new_mem_buf(strbuf_str(&pem), (int)pem.n);
     EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked);
@@ -120,11 +135,11 @@ static int load_key(SSL_CTX *ctx, const char *path, struct err *err)
     EVP_PKEY_free(key);
     ERR_clear_error();
     if (key == NULL)
-        return err_set(err, "tls.key: %s: %s", path,
-                       asked ? "the key has a passphrase; sendas needs one without"
-                             : "no private key in PEM form found");
+        return fail_file(c, true, err, "%s: %s", path,
+                         asked ? "the key has a passphrase; sendas needs one without"
+                               : "no private key in PEM form found");
     if (ok != 1)
-        return err_set(err, "tls.key: %s: this is not the key of the certificate", path);
+        return fail_file(c, true, err, "%s: this is not the key of the certificate", path);
     return 0;
 }
 
@@ -200,11 +215,11 @@ static SSL_CTX *context_load(const struct config *c, struct err *err)
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL); /* never a request for a client certificate */
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
-    if (load_chain(ctx, c->tls.certificate, err) < 0 || load_key(ctx, c->tls.key, err) < 0)
+    if (load_chain(ctx, c, err) < 0 || load_key(ctx, c, err) < 0)
         goto fail;
     if (SSL_CTX_check_private_key(ctx) != 1) {
         ERR_clear_error();
-        err_set(err, "tls.key: %s is not the key of the certificate in %s", c->tls.key, c->tls.certificate);
+        fail_file(c, true, err, "%s is not the key of the certificate in %s", c->tls.key, c->tls.certificate);
         goto fail;
     }
     check_certificate(ctx, c);

@@ -41,10 +41,11 @@ static const struct {
 } bad_rows[] = {
     {"domains: [{name: example.com, dkim: [{selector: s1, key: ~/none.pem}]}]\n", {"example.com", "s1", "none.pem"}},
     {"domains: [{name: example.com, dkim: [{selector: s1, key: ~/open.pem}]}]\n", {"dkim[0]", "open.pem", "chmod"}},
-    {"domains: [{name: example.com, dkim: [{selector: s1, key: ~/weak.pem}]}]\n", {"s1", "weak.pem", "1024"}},
-    {"domains: [{name: example.com, dkim: [{selector: s1, key: ~/text.pem}]}]\n", {"s1", "text.pem", "PEM"}},
+    {"domains: [{name: example.com, dkim: [{selector: s1, key: ~/weak.pem}]}]\n", {"bad.yaml:6:", "weak.pem", "1024"}},
+    {"domains: [{name: example.com, dkim: [{selector: s1, key: ~/text.pem}]}]\n", {"bad.yaml:6:", "text.pem", "PEM"}},
     {"domains: [{name: example.com, dkim: [{selector: s1, key: ~/ed.pem}, {selector: S1, key: ~/rsa.pem}]}]\n",
      {"bad.yaml:6", "dkim[1]", "selector"}},
+    {"domains:\n  - name: example.com\n    dkim: []\n", {"bad.yaml:7:", "example.com", "no DKIM key"}},
 };
 
 START_TEST(test_bad)
