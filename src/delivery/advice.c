@@ -245,7 +245,9 @@ static bool says(const struct smtp_verdict *v, const char *words)
 
 static bool is_below(const char *host, const char *domain)
 {
-    size_t n = host == NULL ? 0 : strlen(host), d = strlen(domain);
+    if (host == NULL)
+        return false;
+    size_t n = strlen(host), d = strlen(domain);
     return n >= d && strcasecmp(host + n - d, domain) == 0 && (n == d || host[n - d - 1] == '.');
 }
 
