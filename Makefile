@@ -3,6 +3,7 @@
 #   make demo       one message, shown whole    make asan     all tests under ASan and UBSan
 #   make deps       install what is missing     make lint     clang-tidy, cppcheck
 #   make install    PREFIX, DESTDIR             make fuzz     libFuzzer on every parser (FUZZ_SECONDS each)
+#   make bench      speed and cost, as ratios   make measure-queue   20,000 messages for a domain that is down
 #   make format     clang-format                (V=1 shows the commands)
 
 VERSION := 0.1.0
@@ -108,6 +109,21 @@ lint: deps
 
 format:
 	clang-format -i $(wildcard src/*.c src/*/*.[ch] include/sendas/*.h tests/*.h tests/*/*.[ch])
+
+# ---- measuring -------------------------------------------------------------------------------------
+
+BENCH_TOOLS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
+.PHONY: bench measure-queue
+bench: all $(BENCH_TOOLS)
+	@tests/bench/run $(BUILD) bench
+
+measure-queue: all $(BENCH_TOOLS)
+	@tests/bench/run $(BUILD) backlog
+
+$(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libsendas.a
+	$(call say,BENCH,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $< $(BUILD)/libsendas.a $(LDLIBS)
 
 # ---- fuzzing: FUZZ_SECONDS for each target, findings under build/fuzz/findings ----------------------------
 
