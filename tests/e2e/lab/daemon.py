@@ -124,9 +124,11 @@ class Sendas:
             check(word not in text, f"no '{word}' in the log", text[max(0, text.find(word) - 200):text.find(word) + 3000])
 
 
-def cli(*args, stdin=b"", timeout=60):
-    """Runs a subcommand; returns (exit code, stdout, stderr)."""
+def cli(*args, stdin=b"", timeout=60, text=True):
+    """Runs a subcommand; returns (exit code, stdout, stderr), the outputs as text or as octets."""
     done = subprocess.run([BINARY, *map(str, args)], input=stdin, capture_output=True, timeout=timeout)
+    if not text:
+        return done.returncode, done.stdout, done.stderr
     return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
 
 
