@@ -4,6 +4,8 @@
 #include "sendas/config.h"
 #include "sendas/intake.h"
 
+#include <unistd.h>
+
 int cli_config_load(const struct cli_args *args, struct strbuf *warnings, struct config **ret)
 {
     struct strbuf dropped = STRBUF_INIT;
@@ -26,8 +28,24 @@ static int check_files(const char *path)
     return CLI_OK;
 }
 
-/* What is wrong with the files it names is only a warning here, so that a configuration can be looked at on another
- * machine than it is for; what is wrong in itself is an error. */
+static bool exists(const char *path)
+{
+    return path[0] != '\0' && access(path, F_OK) == 0;
+}
+
+/* Is this the machine that the configuration is for?  Then one of the files it names is there. */
+static bool is_for_this_machine(const struct config *c)
+{
+    bool found = exists(c->tls.certificate) || exists(c->tls.key) || exists(c->users_path);
+    for (size_t i = 0; i < c->n_domains; i++) {
+        for (size_t j = 0; j < c->domains[i].n_keys; j++)
+            found = found || exists(c->domains[i].keys[j].path);
+    }
+    return found;
+}
+
+/* Where none of the files it names is there, their absence is only a warning: the configuration is looked at on another
+ * machine than it is for, as conf/sendas.yaml is in a checkout. */
 int cli_config(const struct cli_args *args)
 {
     struct strbuf warnings = STRBUF_INIT;
@@ -36,10 +54,10 @@ int cli_config(const struct cli_args *args)
     if (args->argc > 1)
         return cli_usage("config", "unexpected argument %s", args->argv[1]);
     int code = cli_config_load(args, &warnings, &c);
+    if (code == CLI_OK && (warnings.n == 0 || is_for_this_machine(c)))
+        code = check_files(args->config_path);
     if (code == CLI_OK) {
         config_print(c, stdout);
-        if (warnings.n == 0)
-            code = check_files(args->config_path);
         fputs(strbuf_str(&warnings), stderr);
     }
     strbuf_free(&warnings);

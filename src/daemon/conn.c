@@ -94,7 +94,7 @@ static bool may_read(const struct conn *c)
 static void input_drop(struct conn *c)
 {
     if (c->in.p != NULL)
-        wipe(c->in.p, c->in.n); /* it may have been a login */
+        wipe(c->in.p, c->in.cap); /* it may have been a login */
     strbuf_free(&c->in);
 }
 

@@ -316,9 +316,9 @@ static void write_notes(struct intake *in)
 {
     size_t n;
     struct dkim_key *const *keys = intake_settings_keys(in->settings, in->aligned.domain, &n);
-    note(in, "accepted from %s%s%.*s, %zu recipients, %llu octets", is_own(in) ? "ourselves" : in->user->name,
+    note(in, "accepted from %s%s%.*s, %zu recipient%s, %llu octets", is_own(in) ? "ourselves" : in->user->name,
          in->tls.n > 0 ? " over " : "", SLICE_ARG(in->tls), in->message.n_recipients,
-         (unsigned long long)stored_size(in));
+         in->message.n_recipients == 1 ? "" : "s", (unsigned long long)stored_size(in));
     if (in->changes.n > 0)
         note(in, "changed: %s", strbuf_str(&in->changes));
     for (size_t i = 0; i < n; i++)
@@ -424,9 +424,10 @@ static void log_rejected(const struct intake *in)
 {
     bool ours = is_own(in) || in->cause.text[0] != '\0';
     log_event(ours ? LOG_LEVEL_ERROR : LOG_LEVEL_WARN, "rejected", LOG_STR("queue", in->message.id),
-              LOG_SLICE("user", logged_user(in)), LOG_PATH("submitted", in->mail_from),
-              LOG_NUM("code", in->verdict.code), LOG_STR("enhanced", in->verdict.enhanced),
-              LOG_STR("reason", in->verdict.text), LOG_STR("cause", in->cause.text[0] != '\0' ? in->cause.text : NULL));
+              LOG_STR("ip", in->client_ip.n > 0 ? in->client_ip.p : NULL), LOG_SLICE("user", logged_user(in)),
+              LOG_PATH("submitted", in->mail_from), LOG_NUM("code", in->verdict.code),
+              LOG_STR("enhanced", in->verdict.enhanced), LOG_STR("reason", in->verdict.text),
+              LOG_STR("cause", in->cause.text[0] != '\0' ? in->cause.text : NULL));
 }
 
 /* What goes on the wire is `from`; `submitted` is what the client said, where that differs. */

@@ -286,7 +286,7 @@ START_TEST(test_head)
     ck_assert_uint_lt(received, text.n);
     ck_assert_uint_eq(slice_find_slice(text, SLICE("192.0.2.99")), text.n);
     ck_assert_uint_eq(slice_find_slice(text, SLICE("my-laptop")), text.n);
-    ck_assert_ptr_nonnull(strstr(strbuf_str(&stored.notes), "accepted from me@example.com over TLSv1.3, 1 recipients"));
+    ck_assert_ptr_nonnull(strstr(strbuf_str(&stored.notes), "accepted from me@example.com over TLSv1.3, 1 recipient, "));
     ck_assert_ptr_nonnull(
         strstr(strbuf_str(&stored.notes), "signed domain=example.com selector=r1 algorithm=rsa-sha256"));
     ck_assert_ptr_nonnull(
