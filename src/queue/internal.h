@@ -123,9 +123,12 @@ struct store {
 
 /* Opens `path`; STORE_WRITE makes it (mode 0600) and brings its schema up to date.  0, -1 or one of the above. */
 int store_open(struct store *s, const char *path, enum store_mode mode, struct err *err);
-/* The first page of a queue with this schema and nothing in it, into `page`. */
+/* The first page of a queue of this version with nothing in it, into `page`; the newest version. */
 enum { STORE_PAGE = 8192 };
-int store_first_page(unsigned char page[STORE_PAGE], struct err *err);
+int store_first_page(unsigned char page[STORE_PAGE], int version, struct err *err);
+int store_version(void);
+/* When the store is closed without this, its log stays as it is. */
+void store_keep(struct store *s);
 /* Does the result say that the file is damaged? */
 bool store_is_damage(int rc);
 void store_close(struct store *s);
@@ -269,6 +272,7 @@ struct read {
     struct request request;
     struct item *item;  /* only while `done` is set */
     struct read *other; /* the next one of the item */
+    char id[QUEUE_ID_SIZE];
     int64_t message_row;
     unsigned index;
     struct slice bytes; /* .p NULL = failed; malloc'ed */
@@ -276,10 +280,15 @@ struct read {
     void *ctx;
 };
 
+/* Changes with any octet: what came back from the disk altered must not leave with a signature that fails. */
+int64_t store_sum(struct slice bytes);
+
 /* Fills the item from the store.  Recipients that are no longer there leave the item and its entry; when none is left,
  * or the message is not there, item->gone is set. */
 int store_load(struct store *s, struct item *it);
 int store_read(struct store *s, struct read *r);
+/* Is all of the content there, `size` octets with the right sums? */
+bool store_is_whole(struct store *s, int64_t message_row, uint64_t size);
 
 /* What another process did: the numbers stand in the file.  NOTICE_ADD comes with the entries of a message that is new.
  */
@@ -342,6 +351,7 @@ void *writer_run(void *writer);
 struct reader {
     struct lane lane;
     struct store store;
+    const char *path; /* the writer's */
 };
 
 void *reader_run(void *reader);

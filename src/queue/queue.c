@@ -371,6 +371,7 @@ void queue_read(struct queue *q, const struct queue_item *item, unsigned index,
                           .index = index,
                           .done = done,
                           .ctx = ctx};
+    memcpy(read->id, it->item.id, sizeof(read->id));
     it->reading = read;
     lane_submit(&q->reader.lane, &read->request);
 }
@@ -534,6 +535,7 @@ static int open_parts(struct queue *q, const char *path, struct err *err)
 {
     if (q->writer.path == NULL || q->retry_ms == NULL || q->timer == NULL)
         return err_set(err, "out of memory");
+    q->reader.path = q->writer.path;
     if (start_store(q, err) < 0 || store_open(&q->reader.store, path, STORE_READ, err) < 0 || control_watch(q, err) < 0)
         return -1;
     if (lane_init(&q->writer.lane, q->base, on_written, q, err) < 0 ||

@@ -16,13 +16,16 @@ static int answer(struct reader *r, struct request *request)
     return rc;
 }
 
+/* The item is not touched: of a read it may be gone. */
 static void complain(struct reader *r, int rc, const struct request *request)
 {
-    const char *id = request->kind == REQUEST_LOAD ? ((const struct load *)request)->item->item.id : NULL;
+    bool load = request->kind == REQUEST_LOAD;
+    const char *id = load ? ((const struct load *)request)->item->item.id : ((const struct read *)request)->id;
 
-    log_event(LOG_LEVEL_ERROR, "store", LOG_STR("queue", id),
-              LOG_STR("reason", r->store.db != NULL ? sqlite3_errmsg(r->store.db) : sqlite3_errstr(rc)),
-              LOG_NUM("code", rc));
+    log_event(LOG_LEVEL_ERROR, "store", LOG_STR("queue", id), LOG_STR("path", r->path),
+              LOG_STR("reason", sqlite3_errstr(rc)), LOG_NUM("code", rc));
+    if (store_is_damage(rc))
+        damage_mark(r->path);
 }
 
 void *reader_run(void *arg)

@@ -19,8 +19,8 @@
 enum { MESSAGES_A_PAGE = 16 /* at most: a row of each table takes more than 500 octets */ };
 
 struct rescue {
-    struct store s; /* the whole one; the damaged one is attached as `bad` */
-    int64_t lifetime_ms, rows;
+    struct store s;               /* the whole one; the damaged one is attached as `bad` */
+    int64_t lifetime_ms, version; /* of the damaged file */
     char id[QUEUE_ID_SIZE];
     char *sender, *recipient;
     void (*each)(void *ctx, const struct queue_rescue *r);
@@ -65,15 +65,16 @@ static void put_u32(unsigned char *at, uint64_t n)
 }
 
 /* SQLite's file format, 1.3: the size in pages stands at 28, and counts if the counters at 24 and 92 are equal. */
-static int replace_first_page(const char *path, struct err *err)
+static int replace_first_page(const char *path, int version, struct err *err)
 {
     unsigned char page[STORE_PAGE];
     struct stat st;
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    int rc = fd < 0 || fstat(fd, &st) < 0 ? err_set(err, "%s: %s", path, strerror(errno)) : store_first_page(page, err);
+    int rc = fd < 0 || fstat(fd, &st) < 0 ? err_set(err, "%s: %s", path, strerror(errno))
+                                          : store_first_page(page, version, err);
 
     if (rc == 0) {
-        put_u32(page + 28, (uint64_t)st.st_size / STORE_PAGE);
+        put_u32(page + 28, st.st_size < STORE_PAGE ? 1 : (uint64_t)st.st_size / STORE_PAGE);
         put_u32(page + 24, 1);
         put_u32(page + 92, 1);
         put_u32(page + 32, 0);
@@ -98,7 +99,7 @@ static void remove_copy(const char *copy)
     }
 }
 
-static int make_copy(const char *file, const char *copy, struct err *err)
+static int make_copy(const char *file, const char *copy, int version, struct err *err)
 {
     char *log = NULL, *copied_log = NULL;
     int rc = asprintf(&log, "%s-wal", file) < 0 || asprintf(&copied_log, "%s-wal", copy) < 0
@@ -108,7 +109,7 @@ static int make_copy(const char *file, const char *copy, struct err *err)
     if (rc == 0 && access(log, F_OK) == 0)
         rc = copy_file(log, copied_log, err);
     if (rc == 0)
-        rc = replace_first_page(copy, err);
+        rc = replace_first_page(copy, version, err);
     free(log);
     free(copied_log);
     return rc;
@@ -209,8 +210,11 @@ static int copy_rows(struct rescue *r, int64_t from, int64_t to)
                   (long long)to, now, now + (long long)r->lifetime_ms, (long long)from);
 
     if (rc == SQLITE_OK)
-        rc = exec(r, "INSERT INTO chunk SELECT row + %lld, bytes FROM bad.chunk WHERE row BETWEEN %lld AND %lld", shift,
-                  first, last);
+        rc = exec(
+            r,
+            "INSERT INTO chunk (row, bytes, sum) SELECT row + %lld, bytes, %s FROM bad.chunk WHERE row BETWEEN %lld"
+            " AND %lld",
+            shift, r->version > 1 ? "sum" : "NULL", first, last);
     if (rc == SQLITE_OK)
         rc = exec(r,
                   "INSERT INTO recipient (row, address, domain, orcpt, notify, attempts, next_ms, warned, last_reply)"
@@ -220,53 +224,55 @@ static int copy_rows(struct rescue *r, int64_t from, int64_t to)
     return rc;
 }
 
-/* What trace tells is worth having, and no message is lost for it. */
-static int copy_events(struct rescue *r, int64_t from, int64_t to)
+/* Can what trace tells be read?  To be asked outside of a transaction: behind damage SQLite writes no more in one. */
+static bool events_are_readable(struct rescue *r, int64_t row)
 {
-    int rc = exec(r, "SAVEPOINT events");
+    int64_t octets;
 
-    if (rc == SQLITE_OK &&
-        exec(r,
-             "INSERT INTO event (message_row, time_ms, kind, recipient, text) SELECT %lld, time_ms, kind,"
-             " recipient, text FROM bad.event WHERE message_row = %lld ORDER BY row",
-             (long long)to, (long long)from) != SQLITE_OK)
-        rc = exec(r, "ROLLBACK TO events");
-    if (rc == SQLITE_OK)
-        rc = exec(r, "RELEASE events");
+    return ask(r, &octets, NULL,
+               "SELECT total(length(kind) + ifnull(length(recipient), 0) + length(text)) FROM bad.event"
+               " WHERE message_row = %lld",
+               (long long)row) == SQLITE_ROW;
+}
+
+static int copy_events(struct rescue *r, int64_t from, int64_t to, bool readable)
+{
+    int rc = SQLITE_OK;
+
+    if (readable)
+        rc = exec(
+            r,
+            "INSERT INTO event (message_row, time_ms, kind, recipient, text) SELECT %lld, time_ms, kind, recipient,"
+            " text FROM bad.event WHERE message_row = %lld ORDER BY row",
+            (long long)to, (long long)from);
     if (rc == SQLITE_OK)
         rc = exec(r, "INSERT INTO event (message_row, time_ms, kind, text) VALUES (%lld, %lld, 'rescued', '')",
                   (long long)to, (long long)clock_wall_ms());
     return rc;
 }
 
-/* Is the copy whole?  Content of the size that the message says; recipients; an id and addresses that are text. */
+/* Is the copy whole?  Content of the size that the message says; recipients; an id. */
 static const char *what_is_missing(struct rescue *r, int64_t row)
 {
-    int64_t whole;
-    char *domain = NULL;
-    const char *missing = NULL;
+    int64_t size, addresses;
 
-    if (ask(r, &whole, NULL,
-            "SELECT (SELECT total(length(bytes)) FROM chunk WHERE row BETWEEN %lld AND %lld) = size FROM message"
-            " WHERE row = %lld",
-            (long long)key_of(row, 0), (long long)key_of(row, CHUNKS_MAX - 1), (long long)row) != SQLITE_ROW ||
-        !whole)
-        missing = "its content is damaged";
-    else if (ask(r, &whole, &domain,
-                 "SELECT min(instr(address, '@') > 1), max(domain) FROM recipient WHERE row BETWEEN %lld AND %lld",
-                 (long long)key_of(row, 0), (long long)key_of(row, RECIPIENTS_MAX - 1)) != SQLITE_ROW ||
-             !whole)
-        missing = "its recipients are damaged";
-    else if (strlen(r->id) != QUEUE_ID_LEN)
-        missing = "its envelope is damaged";
-    free(domain);
-    return missing;
+    if (ask(r, &size, NULL, "SELECT size FROM message WHERE row = %lld", (long long)row) != SQLITE_ROW ||
+        strlen(r->id) != QUEUE_ID_LEN)
+        return "its envelope is damaged";
+    if (!store_is_whole(&r->s, row, (uint64_t)size))
+        return "its content is damaged";
+    if (ask(r, &addresses, NULL,
+            "SELECT ifnull(min(instr(address, '@') > 1), 0) FROM recipient WHERE row BETWEEN %lld AND %lld",
+            (long long)key_of(row, 0), (long long)key_of(row, RECIPIENTS_MAX - 1)) != SQLITE_ROW ||
+        !addresses)
+        return "its recipients are damaged";
+    return NULL;
 }
 
 static const char unreadable[] = "parts of it cannot be read";
 
 /* Inside a transaction: SQLITE_OK when it came over; *reason is set when it cannot. */
-static int bring(struct rescue *r, int64_t from, const char **reason)
+static int bring(struct rescue *r, int64_t from, bool events, const char **reason)
 {
     int64_t last;
     int rc = store_last_row(&r->s, &last);
@@ -279,7 +285,7 @@ static int bring(struct rescue *r, int64_t from, const char **reason)
         *reason = unreadable;
     if (rc != SQLITE_OK || *reason != NULL)
         return rc;
-    rc = copy_events(r, from, last + 1);
+    rc = copy_events(r, from, last + 1, events);
     if (rc == SQLITE_OK)
         rc = exec(r, "INSERT INTO control (message_row, action, id) VALUES (%lld, %d, %Q)", (long long)(last + 1),
                   (int)NOTICE_ADD, r->id);
@@ -290,13 +296,14 @@ static int rescue_message(struct rescue *r, int64_t from)
 {
     int64_t there;
     const char *reason = NULL;
+    bool events = events_are_readable(r, from);
     int rc = store_begin(&r->s);
 
     if (rc != SQLITE_OK)
         return rc;
     rc = ask(r, &there, NULL, "SELECT 1 FROM message WHERE id = %Q", r->id);
     if (rc == SQLITE_DONE)
-        rc = bring(r, from, &reason);
+        rc = bring(r, from, events, &reason);
     /* Some failures end the transaction at once. */
     if (rc == SQLITE_OK && reason == NULL && sqlite3_get_autocommit(r->s.db))
         reason = unreadable;
@@ -317,6 +324,7 @@ static int rescue_row(struct rescue *r, int64_t row)
 {
     int64_t finished, some;
     char *id = NULL;
+    long long first = key_of(row, 0), last = key_of(row, RECIPIENTS_MAX - 1);
     int rc =
         ask(r, &finished, &id, "SELECT finished_ms IS NOT NULL, id FROM bad.message WHERE row = %lld", (long long)row);
 
@@ -324,16 +332,16 @@ static int rescue_row(struct rescue *r, int64_t row)
     free(id);
     if (rc == SQLITE_DONE || (rc == SQLITE_ROW && finished))
         return SQLITE_OK;
-    int to =
-        ask(r, &some, &r->recipient, "SELECT 1, address FROM bad.recipient WHERE row BETWEEN %lld AND %lld LIMIT 1",
-            (long long)key_of(row, 0), (long long)key_of(row, RECIPIENTS_MAX - 1));
+    if (is_ours(rc))
+        return rc;
+    int to = ask(r, &some, &r->recipient,
+                 "SELECT 1, address FROM bad.recipient WHERE row BETWEEN %lld AND %lld LIMIT 1", first, last);
     if (rc == SQLITE_ROW) {
         int from = ask(r, &some, &r->sender, "SELECT 1, sender FROM bad.message WHERE row = %lld", (long long)row);
         return is_ours(from) ? from : rescue_message(r, row);
     }
-    if (is_ours(rc))
-        return rc;
-    if (to == SQLITE_ROW) /* it waited; for the others nobody knows, and most will be history */
+    /* It waited, if it has recipients or content; of other rows nobody knows, and most will be history. */
+    if (to == SQLITE_ROW || ask(r, &some, NULL, "SELECT 1 FROM bad.chunk WHERE row = %lld", first) == SQLITE_ROW)
         report(r, QUEUE_NOT_RESCUED, "its envelope is damaged");
     return SQLITE_OK;
 }
@@ -359,25 +367,46 @@ static int attach(struct rescue *r, const char *file)
     if (!uri.failed)
         rc = exec(r, "ATTACH %Q AS bad", strbuf_str(&uri));
     strbuf_free(&uri);
-    return rc != SQLITE_OK ? rc : ask(r, &n, NULL, "SELECT count(*) FROM bad.sqlite_schema WHERE name = 'recipient'");
+    if (rc == SQLITE_OK)
+        rc = ask(r, &n, NULL, "SELECT count(*) FROM bad.sqlite_schema WHERE name = 'recipient'");
+    return rc != SQLITE_ROW ? rc : ask(r, &r->version, NULL, "PRAGMA bad.user_version");
+}
+
+/* The damaged file stays until all is done, so that not each message needs its fsync: the last commit has one for all.
+ */
+static int sync_later(struct rescue *r)
+{
+    return exec(r, "PRAGMA main.synchronous = NORMAL");
+}
+
+static int sync_now(struct rescue *r)
+{
+    int rc = exec(r, "PRAGMA main.synchronous = FULL");
+
+    if (rc == SQLITE_OK)
+        rc = store_begin(&r->s);
+    if (rc == SQLITE_OK) /* a change that changes nothing is still a page to write */
+        rc = exec(r, "PRAGMA main.user_version = %d", store_version());
+    return rc == SQLITE_OK ? store_commit(&r->s) : rc;
 }
 
 static int rescue_all(struct rescue *r, const char *path, const char *file, struct err *err)
 {
     int rc = attach(r, file);
-
     if (rc != SQLITE_ROW) {
         err_set(err, "%s: %s", file, sqlite3_errmsg(r->s.db));
         return store_is_damage(rc) ? STORE_FOREIGN : -1;
     }
     int64_t rows = highest_row(r);
-    rc = SQLITE_OK;
+    rc = sync_later(r);
     for (int64_t row = 1; rc == SQLITE_OK && row <= rows; row++) {
         free(r->sender);
         free(r->recipient);
         r->sender = r->recipient = NULL;
         rc = rescue_row(r, row);
     }
+    if (rc == SQLITE_OK)
+        rc = sync_now(r);
     return rc == SQLITE_OK ? 0 : err_set(err, "%s: %s", path, sqlite3_errmsg(r->s.db));
 }
 
@@ -393,12 +422,29 @@ static int rescue_from(struct rescue *r, const char *path, const char *file, str
     return rc;
 }
 
+/* Which schema the file has is not known where its first page is damaged.  One that is too new does not open: it has
+ * tables for which there are no pages. */
+static int rescue_from_copy(struct rescue *r, const char *path, const char *file, struct err *err)
+{
+    char *copy = NULL;
+    int rc = STORE_FOREIGN;
+
+    if (asprintf(&copy, "%s.copy", file) < 0)
+        return err_set(err, "out of memory");
+    for (int version = store_version(); rc == STORE_FOREIGN && version > 0; version--) {
+        rc = make_copy(file, copy, version, err);
+        if (rc == 0)
+            rc = rescue_from(r, path, copy, err);
+        remove_copy(copy);
+    }
+    free(copy);
+    return rc;
+}
+
 int queue_rescue(const char *path, const char *file, int64_t lifetime_ms,
                  void (*each)(void *ctx, const struct queue_rescue *r), void *ctx, struct err *err)
 {
     struct rescue r = {.lifetime_ms = lifetime_ms, .each = each, .ctx = ctx};
-    char *copy = NULL;
-
     struct stat a, b;
 
     if (stat(file, &a) < 0 || access(file, R_OK) < 0)
@@ -407,16 +453,10 @@ int queue_rescue(const char *path, const char *file, int64_t lifetime_ms,
         return err_set(err, "%s: %s (sendas serve makes it)", path, strerror(errno));
     if (a.st_dev == b.st_dev && a.st_ino == b.st_ino)
         return err_set(err, "%s is the queue itself", file);
-    int rc = rescue_from(&r, path, file, err);
-    if (rc == STORE_FOREIGN) {
-        if (asprintf(&copy, "%s.copy", file) < 0)
-            return err_set(err, "out of memory");
-        rc = make_copy(file, copy, err);
-        if (rc == 0)
-            rc = rescue_from(&r, path, copy, err);
-        remove_copy(copy);
-        free(copy);
-    }
+    /* SQLite would delete the log of a file that is empty. */
+    int rc = a.st_size < STORE_PAGE ? STORE_FOREIGN : rescue_from(&r, path, file, err);
+    if (rc == STORE_FOREIGN)
+        rc = rescue_from_copy(&r, path, file, err);
     control_wake(path);
     return rc < 0 ? -1 : 0;
 }

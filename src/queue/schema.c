@@ -13,7 +13,7 @@ enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
  *
  * message    stays for config queue.history after it was finished (finished_ms is set), without its content
  * recipient  only those that still wait: a row that goes is told by `event`
- * chunk      the content, QUEUE_CHUNK octets each
+ * chunk      the content, QUEUE_CHUNK octets each, with their store_sum (NULL: made by version 1)
  * partial    a large message of which only some chunks are in yet
  * event      the life of a message, for trace; `recipient` is NULL where it concerns all
  * control    what another process has changed and the daemon has not seen yet: enum notice_action */
@@ -36,7 +36,8 @@ static const char *const migrations[] = {
     " recipient TEXT, text TEXT NOT NULL);"
     "CREATE INDEX event_message ON event(message_row);",
     "CREATE TABLE control (row INTEGER PRIMARY KEY, message_row INTEGER NOT NULL, action INTEGER NOT NULL,"
-    " id TEXT NOT NULL);",
+    " id TEXT NOT NULL);"
+    "ALTER TABLE chunk ADD COLUMN sum INTEGER;",
 };
 
 static int exec(struct store *s, const char *sql)
@@ -178,14 +179,26 @@ int store_open(struct store *s, const char *path, enum store_mode mode, struct e
     }
     sqlite3_extended_result_codes(s->db, 1);
     sqlite3_busy_timeout(s->db, 5000);
+    if (mode == STORE_WRITE)
+        sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     rc = mode == STORE_WRITE ? prepare_write(s, path, err) : prepare_beside(s, path, mode, err);
     if (rc < 0)
         store_close(s);
     return rc;
 }
 
+int store_version(void)
+{
+    return ARRAY_LEN(migrations);
+}
+
+void store_keep(struct store *s)
+{
+    sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
+}
+
 /* Made in memory.  With WAL on the versions for writing and reading are 2 (SQLite's file format, 1.3). */
-int store_first_page(unsigned char page[STORE_PAGE], struct err *err)
+int store_first_page(unsigned char page[STORE_PAGE], int version, struct err *err)
 {
     struct store s = {0};
     sqlite3_int64 n = 0;
@@ -193,8 +206,8 @@ int store_first_page(unsigned char page[STORE_PAGE], struct err *err)
 
     if (rc == SQLITE_OK)
         rc = exec(&s, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL");
-    for (size_t i = 0; rc == SQLITE_OK && i < ARRAY_LEN(migrations); i++)
-        if (migrate_step(&s, (int64_t)i + 1) < 0)
+    for (int i = 1; rc == SQLITE_OK && i <= version; i++)
+        if (migrate_step(&s, i) < 0)
             rc = SQLITE_ERROR;
     unsigned char *image = rc == SQLITE_OK ? sqlite3_serialize(s.db, "main", &n, 0) : NULL;
     if (image != NULL && n >= STORE_PAGE) {

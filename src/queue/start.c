@@ -215,7 +215,9 @@ static int open_and_load(struct queue *q, struct err *err)
     }
     if (rc == 0)
         rc = load(q, err);
-    if (rc < 0) {
+    if (rc == 0) {
+        store_keep(s);
+    } else {
         store_close(s);
         schedule_free(&q->schedule);
         q->length = 0;

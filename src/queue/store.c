@@ -2,6 +2,7 @@
  * result code; nothing is logged. */
 #include "internal.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,7 +52,7 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_PUT_MESSAGE] = "INSERT INTO message (row, id, user, sender, submitted, bounce_to, message_id, envid, ret,"
                         " smtputf8, eightbit, size, created_ms, expires_ms) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_PUT_RECIPIENT] = "INSERT INTO recipient (row, address, domain, orcpt, notify, next_ms) VALUES (?,?,?,?,?,?)",
-    [SQL_PUT_CHUNK] = "INSERT INTO chunk (row, bytes) VALUES (?,?)",
+    [SQL_PUT_CHUNK] = "INSERT INTO chunk (row, bytes, sum) VALUES (?,?,?)",
     [SQL_PUT_PARTIAL] = "INSERT OR IGNORE INTO partial (message_row) VALUES (?)",
     [SQL_DROP_PARTIAL] = "DELETE FROM partial WHERE message_row = ?",
     [SQL_DROP_CHUNKS] = "DELETE FROM chunk WHERE row BETWEEN ? AND ?",
@@ -66,7 +67,7 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_LOAD_MESSAGE] = "SELECT sender, bounce_to, user, envid, message_id, ret, smtputf8, eightbit, size FROM message"
                          " WHERE row = ?",
     [SQL_LOAD_RECIPIENT] = "SELECT address, orcpt, notify, attempts, warned FROM recipient WHERE row = ?",
-    [SQL_READ_CHUNK] = "SELECT bytes FROM chunk WHERE row = ?",
+    [SQL_READ_CHUNK] = "SELECT bytes, sum FROM chunk WHERE row = ?",
     [SQL_SCAN] = "SELECT r.row, r.domain, r.next_ms, m.id, m.created_ms, m.expires_ms, m.held, m.user FROM recipient r"
                  " CROSS JOIN message m ON m.row = r.row >> 16 WHERE r.row BETWEEN ? AND ? ORDER BY r.row",
     [SQL_LAST_ROW] = "SELECT max((SELECT ifnull(max(row), 0) FROM message),"
@@ -75,7 +76,7 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_PARTIALS] = "SELECT message_row FROM partial LIMIT 1",
     [SQL_CONTROL_FIRST] = "SELECT row, message_row, action, id FROM control ORDER BY row LIMIT 1",
     [SQL_CONTROL_DROP] = "DELETE FROM control WHERE row = ?",
-    [SQL_CONTROL_DROP_ALL] = "DELETE FROM control",
+    [SQL_CONTROL_DROP_ALL] = "DELETE FROM control WHERE row > 0",
     [SQL_NEWEST] = "SELECT time_ms FROM event ORDER BY row DESC LIMIT 1",
     [SQL_MOVE_MESSAGES] = "UPDATE message SET expires_ms = expires_ms + ?1, created_ms = created_ms + ?2"
                           " WHERE finished_ms IS NULL",
@@ -254,6 +255,20 @@ static int fill(const struct put *p, uint64_t offset, char *buffer, size_t n)
     return 0;
 }
 
+/* FNV-1a, eight octets at a time. */
+int64_t store_sum(struct slice bytes)
+{
+    uint64_t sum = 14695981039346656037U ^ bytes.n, word;
+
+    for (; bytes.n > 0; bytes = slice_skip(bytes, sizeof(word))) {
+        size_t n = bytes.n < sizeof(word) ? bytes.n : sizeof(word);
+        word = 0;
+        memcpy(&word, bytes.p, n);
+        sum = (sum ^ le64toh(word)) * 1099511628211U;
+    }
+    return (int64_t)sum;
+}
+
 static int put_chunks(struct store *s, struct put *p, unsigned to, const char **reason)
 {
     char buffer[QUEUE_CHUNK];
@@ -269,6 +284,7 @@ static int put_chunks(struct store *s, struct put *p, unsigned to, const char **
         bind_number(&r, key_of(p->row, i));
         if (r.rc == SQLITE_OK)
             r.rc = sqlite3_bind_blob(r.st, ++r.bound, buffer, (int)n, SQLITE_STATIC);
+        bind_number(&r, store_sum(slice_from(buffer, n)));
         if (run_all(&r) != SQLITE_OK)
             return r.rc;
     }
@@ -574,8 +590,32 @@ int store_read(struct store *s, struct read *read)
         read->bytes = blob_copy(&r, found);
         if (read->bytes.p == NULL)
             r.rc = SQLITE_NOMEM;
+        else if (found && sqlite3_column_type(r.st, 1) != SQLITE_NULL &&
+                 sqlite3_column_int64(r.st, 1) != store_sum(read->bytes))
+            r.rc = SQLITE_CORRUPT;
+    }
+    if (r.rc != SQLITE_OK) {
+        free((char *)read->bytes.p);
+        read->bytes = (struct slice){NULL, 0};
     }
     return run_end(&r);
+}
+
+bool store_is_whole(struct store *s, int64_t message_row, uint64_t size)
+{
+    uint64_t n = 0;
+
+    for (unsigned i = 0; i < CHUNKS_MAX; i++) {
+        struct read read = {.message_row = message_row, .index = i};
+        if (store_read(s, &read) != SQLITE_OK)
+            return false;
+        n += read.bytes.n;
+        bool end = read.bytes.n == 0;
+        free((char *)read.bytes.p);
+        if (end)
+            break;
+    }
+    return n == size;
 }
 
 /* ---- start and housekeeping

@@ -86,7 +86,7 @@ static inline void rig_close(struct rig *r)
 static inline void rig_end(struct rig *r)
 {
     char name[128];
-    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock"};
+    static const char *const suffixes[] = {"", "-wal", "-shm", ".lock", ".check"};
 
     rig_close(r);
     event_base_free(r->base);
@@ -185,6 +185,14 @@ static inline void rig_on_read(void *ctx, struct slice bytes)
     ck_assert_ptr_nonnull(bytes.p);
     ck_assert_uint_le(bytes.n, QUEUE_CHUNK);
     strbuf_add_slice(&r->content, bytes);
+    r->read = true;
+}
+
+static inline void rig_on_unreadable(void *ctx, struct slice bytes)
+{
+    struct rig *r = ctx;
+
+    ck_assert_ptr_null(bytes.p);
     r->read = true;
 }
 
