@@ -97,10 +97,15 @@ struct slice slice_cut(struct slice s, char sep, struct slice *head)
 
 bool slice_is_ascii(struct slice s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if ((unsigned char)s.p[i] >= 0x80)
-            return false;
-    return true;
+    uint64_t high = 0, eight;
+    size_t i = 0;
+    for (; s.n - i >= sizeof(eight); i += sizeof(eight)) {
+        memcpy(&eight, s.p + i, sizeof(eight));
+        high |= eight;
+    }
+    for (; i < s.n; i++)
+        high |= (unsigned char)s.p[i];
+    return (high & UINT64_C(0x8080808080808080)) == 0;
 }
 
 /* The length of the well-formed sequence that s begins with (RFC 3629 4), or 0. */

@@ -10,8 +10,8 @@
 
 enum { ORCPT_MAX = 500 }; /* RFC 3461 4.2 */
 
-/* RFC 5321 4.5.3.2 bounds each reply and each block of data, but not how many of them may come late: a server could hold
- * a connection for hours with one octet of progress at a time. */
+/* RFC 5321 4.5.3.2 bounds each reply and each block of data, but not how many of them may come late: a server could
+ * hold a connection for hours with one octet of progress at a time. */
 enum { ENVELOPE_LIMIT_MS = 30 * 60 * 1000, CONTENT_LIMIT_MS = 10 * 60 * 1000, CONTENT_OCTETS_PER_MS = 4 };
 
 /* ---- verdicts ------------------------------------------------------------------------------------------------ */
@@ -272,14 +272,18 @@ void send_body(struct delivery_session *s)
  * of the end of data could leave this house as two messages (SMTP smuggling). */
 static bool only_crlf(struct delivery_session *s, struct slice bytes, bool last)
 {
-    bool after_cr = s->after_cr;
-    for (size_t i = 0; i < bytes.n; i++) {
-        if (after_cr != (bytes.p[i] == '\n'))
+    for (size_t i = 0; i < bytes.n;) {
+        if (s->after_cr && bytes.p[i] != '\n')
             return false;
-        after_cr = bytes.p[i] == '\r';
+        struct slice rest = slice_skip(bytes, i + s->after_cr);
+        size_t cr = slice_find(rest, '\r');
+        if (slice_find(slice_sub(rest, 0, cr), '\n') < cr)
+            return false;
+        i += s->after_cr + cr;
+        s->after_cr = cr < rest.n;
+        i += s->after_cr;
     }
-    s->after_cr = after_cr;
-    return !(last && after_cr);
+    return !(last && s->after_cr);
 }
 
 /* RFC 5321 4.5.2: a leading dot is doubled.  Pieces go out as they stand, nothing is copied here. */

@@ -73,6 +73,12 @@ static void flush(struct dkim_body_hash *h)
 
 static void emit(struct dkim_body_hash *h, const char *p, size_t n)
 {
+    if (n >= sizeof(h->buffer)) {
+        flush(h);
+        if (EVP_DigestUpdate(h->md, p, n) != 1)
+            h->failed = true;
+        return;
+    }
     while (n > 0) {
         if (h->used == sizeof(h->buffer))
             flush(h);
@@ -110,6 +116,46 @@ static bool end_line(struct dkim_body_hash *h, char next)
     return true;
 }
 
+/* Sixteen octets at a time, on any machine. */
+struct octets {
+    unsigned char v __attribute__((vector_size(16)));
+};
+
+static struct octets octets_at(const char *p)
+{
+    struct octets o;
+    memcpy(&o, p, sizeof(o));
+    return o;
+}
+
+/* May the octets at p or the one behind each be changed?  That is so for a CR, a TAB, and a SP that WSP or CR follows.
+ */
+static bool any_special(const char *p)
+{
+    struct octets o = octets_at(p), next = octets_at(p + 1);
+    uint64_t found[2];
+    o.v = (unsigned char __attribute__((vector_size(16))))(
+        (o.v == '\r') | (o.v == '\t') | ((o.v == ' ') & ((next.v == ' ') | (next.v == '\t') | (next.v == '\r'))));
+    memcpy(found, &o, sizeof(found));
+    return (found[0] | found[1]) != 0;
+}
+
+/* How many of the octets at p, of which the first is text, count as they stand, line ends between text included. */
+static size_t unchanged(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (;;) {
+        while (n - i > sizeof(struct octets) && !any_special(p + i))
+            i += sizeof(struct octets);
+        while (i < n && p[i] != '\r' &&
+               (!is_wsp(p[i]) || (p[i] == ' ' && i + 1 < n && !is_wsp(p[i + 1]) && p[i + 1] != '\r')))
+            i++;
+        if (n - i < 3 || p[i] != '\r' || p[i + 1] != '\n' || p[i + 2] == '\r' || is_wsp(p[i + 2]))
+            return i;
+        i += 2;
+    }
+}
+
 int dkim_body_hash_update(struct dkim_body_hash *h, struct slice bytes)
 {
     size_t i = 0;
@@ -118,11 +164,11 @@ int dkim_body_hash_update(struct dkim_body_hash *h, struct slice bytes)
             i++;
             continue;
         }
-        size_t start = i;
-        while (i < bytes.n && !is_wsp(bytes.p[i]) && bytes.p[i] != '\r')
-            i++;
-        if (i > start)
-            emit_text(h, bytes.p + start, i - start);
+        if (!is_wsp(bytes.p[i]) && bytes.p[i] != '\r') {
+            size_t n = unchanged(bytes.p + i, bytes.n - i);
+            emit_text(h, bytes.p + i, n);
+            i += n;
+        }
         for (; i < bytes.n && is_wsp(bytes.p[i]); i++)
             h->blank = true;
         if (i < bytes.n && bytes.p[i] == '\r') {

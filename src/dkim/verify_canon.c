@@ -126,17 +126,35 @@ static void body_octet(struct body *b, const char *p)
         body_text(b, p, 1);
 }
 
+/* The octets of a line, n of them and no CR among them, that count as they stand: to the first white space that is more
+ * than one SP between two words. */
+static size_t body_plain(const struct body *b, const char *p, size_t n)
+{
+    if (!b->relaxed)
+        return n;
+    const char *tab = memchr(p, '\t', n);
+    if (tab != NULL)
+        n = (size_t)(tab - p);
+    const char *wide = memmem(p, n, "  ", 2);
+    if (wide != NULL)
+        n = (size_t)(wide - p);
+    return n > 0 && p[n - 1] == ' ' ? n - 1 : n;
+}
+
 static void body_add(struct body *b, const char *p, size_t n)
 {
+    size_t line_end = 0; /* where the present line has its CR */
     for (size_t i = 0; i < n;) {
-        size_t start = i;
-        while (i < n && p[i] != '\r' && !is_wsp(p[i]))
-            i++;
-        if (i > start && !b->cr) {
-            body_text(b, p + start, i - start);
+        if (i >= line_end) {
+            const char *cr = memchr(p + i, '\r', n - i);
+            line_end = cr == NULL ? n : (size_t)(cr - p);
+        }
+        size_t plain = b->cr || b->space ? 0 : body_plain(b, p + i, line_end - i);
+        if (plain > 0 && !(b->relaxed && is_wsp(p[i]))) {
+            body_text(b, p + i, plain);
+            i += plain;
         } else {
-            body_octet(b, p + start);
-            i = start + 1;
+            body_octet(b, p + i++);
         }
     }
 }

@@ -105,6 +105,31 @@ START_TEST(test_large_body)
 }
 END_TEST
 
+/* Bodies of words, blanks and line ends at every distance from each other, whole and in two pieces. */
+START_TEST(test_random_bodies)
+{
+    static const char *const parts[] = {"a",    "b",  "word", "sixteen octets ok", " ", " ", "\t", "\r\n",
+                                        "\r\n", "\r", "\n"};
+    uint32_t x = 7;
+    for (int round = 0; round < 3000; round++) {
+        struct strbuf body = STRBUF_INIT, canonical = STRBUF_INIT;
+        unsigned char want[DKIM_HASH_SIZE], got[DKIM_HASH_SIZE];
+        for (int i = 0; i < round % 60; i++) {
+            x = x * 1664525 + 1013904223;
+            strbuf_add_str(&body, parts[(x >> 16) % ARRAY_LEN(parts)]);
+        }
+        naive_body(&canonical, strbuf_slice(&body));
+        sha256(strbuf_slice(&canonical), want);
+        hash_in_pieces(strbuf_slice(&body), body.n + 1, got);
+        ck_assert_msg(memcmp(want, got, sizeof(want)) == 0, "round %d: \"%s\"", round, strbuf_str(&body));
+        hash_in_pieces(strbuf_slice(&body), body.n / 2 + 1, got);
+        ck_assert_msg(memcmp(want, got, sizeof(want)) == 0, "round %d, cut: \"%s\"", round, strbuf_str(&body));
+        strbuf_free(&body);
+        strbuf_free(&canonical);
+    }
+}
+END_TEST
+
 START_TEST(test_naive_agrees)
 {
     struct strbuf canonical = STRBUF_INIT;
@@ -121,6 +146,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, test_field, 0, (int)ARRAY_LEN(field_rows));
     tcase_add_loop_test(tc, test_body, 0, (int)ARRAY_LEN(body_rows));
     tcase_add_loop_test(tc, test_naive_agrees, 0, (int)ARRAY_LEN(body_rows));
+    tcase_add_test(tc, test_random_bodies);
     tcase_add_test(tc, test_large_body);
     suite_add_tcase(s, tc);
     return s;
