@@ -33,19 +33,30 @@ static bool exists(const char *path)
     return path[0] != '\0' && access(path, F_OK) == 0;
 }
 
-/* Is this the machine that the configuration is for?  Then one of the files it names is there. */
-static bool is_for_this_machine(const struct config *c)
+/* How many of the users file and the DKIM keys are there, of how many? */
+static size_t count_existing(const struct config *c, size_t *ret_named)
 {
-    bool found = exists(c->tls.certificate) || exists(c->tls.key) || exists(c->users_path);
+    size_t found = exists(c->users_path) ? 1 : 0;
+    *ret_named = 1;
     for (size_t i = 0; i < c->n_domains; i++) {
-        for (size_t j = 0; j < c->domains[i].n_keys; j++)
-            found = found || exists(c->domains[i].keys[j].path);
+        for (size_t j = 0; j < c->domains[i].n_keys; j++) {
+            found += exists(c->domains[i].keys[j].path) ? 1 : 0;
+            ++*ret_named;
+        }
     }
     return found;
 }
 
-/* Where none of the files it names is there, their absence is only a warning: the configuration is looked at on another
- * machine than it is for, as conf/sendas.yaml is in a checkout. */
+/* Is a file that is missing only worth a warning?  Where none of those that it names is there, the configuration is
+ * looked at on another machine than it is for, as conf/sendas.yaml is in a checkout.  And after `setup` the certificate
+ * has yet to come. */
+static bool may_be_incomplete(const struct config *c)
+{
+    size_t named, found = count_existing(c, &named);
+    bool no_certificate = !exists(c->tls.certificate) && !exists(c->tls.key);
+    return no_certificate && (found == 0 || found == named);
+}
+
 int cli_config(const struct cli_args *args)
 {
     struct strbuf warnings = STRBUF_INIT;
@@ -54,7 +65,7 @@ int cli_config(const struct cli_args *args)
     if (args->argc > 1)
         return cli_usage("config", "unexpected argument %s", args->argv[1]);
     int code = cli_config_load(args, &warnings, &c);
-    if (code == CLI_OK && (warnings.n == 0 || is_for_this_machine(c)))
+    if (code == CLI_OK && (warnings.n == 0 || !may_be_incomplete(c)))
         code = check_files(args->config_path);
     if (code == CLI_OK) {
         config_print(c, stdout);

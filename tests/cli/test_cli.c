@@ -193,7 +193,7 @@ START_TEST(users_come_and_go)
     ck_assert_str_eq(out, "[]\n");
     ck_assert_int_eq(RUN("queue", "list", "-c", config), CLI_OK);
     ck_assert_str_eq(out, "The queue is empty.\n");
-    ck_assert_int_eq(RUN("config", "-c", config), CLI_USAGE); /* users.yaml is there, the certificate is not */
+    ck_assert_int_eq(RUN("config", "-c", config), CLI_USAGE); /* users.yaml is there, the keys are not */
     unlink(users);
     ck_assert_int_eq(RUN("config", "-c", config), CLI_OK); /* nothing is there: a configuration for another machine */
     ck_assert_ptr_nonnull(strstr(out, "lifetime"));
