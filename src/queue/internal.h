@@ -389,10 +389,10 @@ struct collector {
     struct pending *v;
     size_t n, cap;
     struct arena domains;
-    struct entry like; /* what the entries of the message have in common */
     bool held;
     int (*flush)(void *ctx, struct entry *list, bool held); /* takes the list over */
     void *ctx;
+    struct entry like; /* what the entries of the message have in common; last, since it ends in an open array */
 };
 int collect_waiting(void *collector, const struct store_waiting *w);
 int collect_end(struct collector *c);
