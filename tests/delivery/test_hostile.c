@@ -170,20 +170,27 @@ static void on_line(struct run *r, struct slice line)
     }
 }
 
+/* The whole lines that are here. */
 static void serve(struct run *r)
 {
-    for (bool more = true; more && !r->lost && r->unread == 0;) {
-        struct strbuf line = STRBUF_INIT;
-        size_t n = slice_find(strbuf_slice(&r->in), '\n');
-        more = n < r->in.n;
-        if (!more)
-            break;
-        strbuf_add(&line, r->in.p, n > 0 ? n - 1 : 0);
-        memmove(r->in.p, r->in.p + n + 1, r->in.n - n - 1);
-        strbuf_truncate(&r->in, r->in.n - n - 1);
-        on_line(r, strbuf_slice(&line));
-        strbuf_free(&line);
+    struct strbuf in = r->in;
+    struct slice rest = strbuf_slice(&in);
+    r->in = STRBUF_INIT;
+    while (!r->lost && r->unread == 0 && slice_find(rest, '\n') < rest.n) {
+        size_t n = slice_find(rest, '\n');
+        on_line(r, slice_sub(rest, 0, n > 0 ? n - 1 : 0));
+        rest = slice_skip(rest, n + 1);
     }
+    if (r->in.n > 0) { /* what the session has sent meanwhile stands behind */
+        struct strbuf fresh = r->in;
+        r->in = STRBUF_INIT;
+        strbuf_add_slice(&r->in, rest);
+        strbuf_add_slice(&r->in, strbuf_slice(&fresh));
+        strbuf_free(&fresh);
+    } else if (rest.n > 0) {
+        strbuf_add_slice(&r->in, rest);
+    }
+    strbuf_free(&in);
 }
 
 /* ---- the session's side ------------------------------------------------------------------------------------------ */
