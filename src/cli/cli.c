@@ -27,6 +27,12 @@ static const struct cli_command commands[] = {
      "  --format zone    a BIND zone fragment (TXT split at 255 octets)\n"
      "  --format json    a list of {name, type, ttl, value}\n",
      cli_dns},
+    {"check", "check [DOMAIN] [--json] [-c FILE]", "look at what is really published and reachable",
+     "Asks DNS for the records of DOMAIN, or of all domains, and of this host, tries to connect to a mail server,\n"
+     "looks at certificate and files; then tells what large receivers will make of it.  Run it as root, on the\n"
+     "server itself.  Exit code 0: nothing failed (there may be warnings).\n"
+     "  --json   one JSON document instead of text\n",
+     cli_check},
     {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list | retire DOMAIN SELECTOR",
      "make, list and retire DKIM keys", "`new` prints the record to publish.\n", cli_key},
     {"user",

@@ -26,6 +26,7 @@ struct cli_command {
 int cli_serve(const struct cli_args *args);
 int cli_setup(const struct cli_args *args);
 int cli_dns(const struct cli_args *args);
+int cli_check(const struct cli_args *args);
 int cli_key(const struct cli_args *args);
 int cli_user(const struct cli_args *args);
 int cli_queue(const struct cli_args *args);

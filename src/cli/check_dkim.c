@@ -1,0 +1,128 @@
+/* Do receivers find each key, and is it ours?  A message is signed with the private key and verified as a receiver
+ * would: the two share no code, so what passes here passes there. */
+#include "check.h"
+
+#include "sendas/dkim.h"
+#include "sendas/dns.h"
+
+#include <string.h>
+
+/* What a receiver says of a message signed by `key`.  The answer lives in the run's arena; -1 without memory. */
+static int try_key(struct check_run *r, const struct dkim_key *key, struct dkim_verification *ret)
+{
+    struct strbuf header = STRBUF_INIT, text = STRBUF_INIT;
+    struct spool *body = spool_new("/tmp");
+    struct dkim_body_hash *hash = dkim_body_hash_new();
+    struct field_list fields = {0};
+    unsigned char digest[DKIM_HASH_SIZE];
+    struct err err;
+    *ret = (struct dkim_verification){0};
+    strbuf_addf(&text, "From: postmaster@%s\r\nSubject: check\r\n", dkim_key_domain(key));
+    int status = body != NULL && hash != NULL && !text.failed ? 0 : -1;
+    if (status == 0)
+        status = dkim_body_hash_finish(hash, digest);
+    if (status == 0)
+        status = dkim_fields_split(&r->memory, strbuf_slice(&text), &fields, &err);
+    if (status == 0)
+        status = dkim_sign(key, &fields, digest, r->now, &header, &err);
+    strbuf_add_slice(&header, strbuf_slice(&text));
+    struct slice whole = arena_copy(&r->memory, strbuf_slice(&header));
+    if (status == 0 && !header.failed && whole.p != NULL)
+        status = dkim_fields_split(&r->memory, whole, &fields, &err);
+    else
+        status = -1;
+    if (status == 0) {
+        struct dkim_body_source source = dkim_body_spool(body);
+        status = dkim_verify(&r->memory, &fields, &source, &r->dns, r->now, ret, &err);
+    }
+    strbuf_free(&header);
+    strbuf_free(&text);
+    dkim_body_hash_free(&hash);
+    spool_free(&body);
+    return status < 0 || ret->n == 0 ? -1 : 0;
+}
+
+static const char *expected_record(struct check_run *r, const struct dkim_key *key)
+{
+    struct strbuf record = STRBUF_INIT;
+    dkim_key_record(key, &record);
+    r->failed = r->failed || record.failed;
+    const char *ret = check_text(r, "%s", strbuf_str(&record));
+    strbuf_free(&record);
+    return ret;
+}
+
+static const char *list_records(struct check_run *r, const struct lookup_answer *a)
+{
+    struct strbuf list = STRBUF_INIT;
+    for (size_t i = 0; i < a->n; i++) {
+        check_join(&list);
+        strbuf_add_slice(&list, a->records[i].text);
+    }
+    const char *ret = check_text(r, "%.*s", SLICE_ARG(strbuf_slice(&list)));
+    r->failed = r->failed || list.failed;
+    strbuf_free(&list);
+    return ret;
+}
+
+static void judge_signature(struct check_run *r, struct check_item *item, const struct dkim_signature *s,
+                            const char *name, const char *record)
+{
+    item->found = record;
+    if (s->result == DKIM_TEMPERROR) {
+        check_no_answer(r, item, name);
+    } else if (s->result != DKIM_PASS) {
+        item->status = CHECK_FAIL;
+        item->found = s->result == DKIM_FAIL ? check_text(r, "another key: %s", record)
+                                             : check_text(r, "%s (%s)", record, s->reason);
+        item->fix = check_text(r, "replace the TXT record at %s by: %s", name, item->expected);
+    } else if (s->testing) {
+        item->status = CHECK_WARN;
+        item->fix = check_text(r, "take t=y out of the record at %s: receivers treat its mail as unsigned", name);
+    }
+}
+
+static void judge_answer(struct check_run *r, struct check_item *item, const struct dkim_key *key, const char *name)
+{
+    struct dkim_verification v;
+    struct lookup_answer a = check_ask(r, name, NULL, DNS_TXT);
+    item->expected = expected_record(r, key);
+    if (a.status == LOOKUP_TEMPFAIL) {
+        check_no_answer(r, item, name);
+    } else if (a.n == 0) {
+        item->status = CHECK_FAIL;
+        item->found = check_text(r, "no TXT record at %s", name);
+        item->fix = check_text(r, "publish this TXT record at %s: %s", name, item->expected);
+    } else if (a.n > 1) { /* RFC 6376 3.6.2.2: then the results are undefined */
+        item->status = CHECK_FAIL;
+        item->found = check_text(r, "%zu TXT records: %s", a.n, list_records(r, &a));
+        item->fix = check_text(r, "leave only this TXT record at %s: %s", name, item->expected);
+    } else if (try_key(r, key, &v) < 0) {
+        r->failed = true;
+    } else {
+        judge_signature(r, item, &v.v[0], name, list_records(r, &a));
+    }
+}
+
+static void check_key(struct check_run *r, const char *domain, const struct config_key *k)
+{
+    struct dkim_key *key = NULL;
+    struct err err;
+    struct check_item *item = check_add(r, check_text(r, "dkim:%s", k->selector), domain, CHECK_PASS);
+    if (dkim_key_load(k->path, domain, k->selector, &key, &err) < 0) {
+        item->status = CHECK_FAIL;
+        item->found = check_text(r, "%s", err.text);
+        item->expected = "a private key that can be read";
+        item->fix = check_text(r, "run this as root; if the key is gone: sendas key new %s", domain);
+        return;
+    }
+    item->minor = dkim_key_algorithm(key) != DKIM_RSA_SHA256;
+    judge_answer(r, item, key, check_text(r, "%s._domainkey.%s", k->selector, domain));
+    dkim_key_free(&key);
+}
+
+void check_dkim(struct check_run *r, const struct config_domain *domain)
+{
+    for (size_t i = 0; i < domain->n_keys; i++)
+        check_key(r, domain->name, &domain->keys[i]);
+}
