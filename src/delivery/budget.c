@@ -4,7 +4,7 @@
  * are in use, those with several, or with one for long, give one back when its message is done. */
 #include "internal.h"
 
-enum { LONG_MESSAGES = 10 };
+enum { LONG_MESSAGES = 10, RESOLVING_MAX = 200 /* more at a time would be turned away by the resolver itself */ };
 
 enum { WITHOUT = 0, WITH };
 
@@ -63,6 +63,8 @@ void budget_step(struct delivery *d)
                 free_idle_channel(d);
             return;
         }
+        if (d->n_resolving >= RESOLVING_MAX)
+            return; /* an answer goes on here */
         budget_forget(dest);
         if (destination_connect(dest))
             budget_want(dest);

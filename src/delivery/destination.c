@@ -40,8 +40,16 @@ static unsigned random_below(void *ctx, unsigned n)
     return r % n;
 }
 
+static void set_resolving(struct destination *dest, bool resolving)
+{
+    dest->d->n_resolving += resolving;
+    dest->d->n_resolving -= dest->resolving;
+    dest->resolving = resolving;
+}
+
 static void on_wake(void *ctx)
 {
+    set_resolving(ctx, false);
     destination_poke(ctx);
 }
 
@@ -141,7 +149,7 @@ void destination_free(struct destination **pdest)
     rest_forget(dest);
     budget_forget(dest);
     waiting_free(dest);
-    route_free(&dest->route);
+    destination_forget_route(dest);
     intake_settings_unref(&dest->settings);
     free(dest->domain);
     free(dest->key);
@@ -208,6 +216,7 @@ void destination_target_failed(struct destination *dest, unsigned number, const 
 void destination_forget_route(struct destination *dest)
 {
     route_free(&dest->route);
+    set_resolving(dest, false);
     memset(&dest->target, 0, sizeof(dest->target));
 }
 
@@ -259,6 +268,7 @@ static bool find_target(struct destination *dest)
         dest->target_proven = dest->target_clear = false;
         return true;
     case ROUTE_WAIT:
+        set_resolving(dest, true);
         return false;
     case ROUTE_END:
         at_end_of_route(dest);

@@ -47,6 +47,7 @@ struct delivery {
     size_t n_remembered, n_settling;
     struct destination_list wanting[2]; /* a connection: those that have none, those that have some */
     size_t n_without, n_yielding;       /* of the former; channels that make room for them */
+    size_t n_resolving;                 /* places that wait for DNS */
     struct event *watch;
     struct destination *buckets[DESTINATION_BUCKETS];
     struct channel_list channels;       /* all */
@@ -82,6 +83,7 @@ struct destination {
     bool target_proven;                /* a session was ready there */
     bool target_clear;                 /* its TLS handshake failed, opportunistic: in clear now (RFC 7435) */
     bool poked, wanting, wanting_more; /* `wanting_more`: it has connections already */
+    bool resolving;                    /* its route waits for DNS */
 
     /* rest.c */
     struct smtp_verdict *reason; /* what those that wait are told; NULL: nothing speaks against it */

@@ -492,6 +492,22 @@ START_TEST(test_backlog)
 }
 END_TEST
 
+/* Thousands of domains at once: DNS is asked for some of them at a time. */
+START_TEST(test_many_domains)
+{
+    begin("m1=ok");
+    w.mx = "";
+    for (int i = 0; i < 1000; i++) {
+        char domain[16];
+        snprintf(domain, sizeof(domain), "d%d", i);
+        send_to(domain, "a");
+    }
+    settle(); /* the world stands 256 questions at a time, no more */
+    ck_assert_uint_eq(w.dsns, 1000);
+    close_world();
+}
+END_TEST
+
 START_TEST(test_what_is_remembered_is_bounded)
 {
     struct strbuf mx = STRBUF_INIT;
@@ -554,6 +570,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, test_expires_meanwhile);
     tcase_add_test(tc, test_waits_too_long);
     tcase_add_test(tc, test_backlog);
+    tcase_add_test(tc, test_many_domains);
     tcase_add_test(tc, test_what_is_remembered_is_bounded);
     tcase_add_loop_test(tc, test_stop, 0, 60);
     suite_add_tcase(suite, tc);
