@@ -215,8 +215,9 @@ static void judge_single(struct check_run *r, struct check_item *item, const str
         item->fix = "try again later";
     } else if (o->n_missing > 0) {
         item->status = r->smarthost != NULL ? CHECK_WARN : CHECK_FAIL;
-        item->found =
-            check_text(r, "%s (%s for %s: %.*s)", record, spf_result_name(o->result), o->of, SLICE_ARG(o->why));
+        item->found = check_text(r, "%s (%s for %s)", record, spf_result_name(o->result), o->of);
+        if (o->result == SPF_PERMERROR)
+            item->found = check_text(r, "%s (permerror for %s: %.*s)", record, o->of, SLICE_ARG(o->why));
     }
 }
 

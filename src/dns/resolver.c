@@ -107,7 +107,7 @@ static bool is_loopback(const char *address)
  * and 8375 by itself.  It reads all that was set before the first of these zones goes. */
 static int unblock_local_zones(struct ub_ctx *ub)
 {
-    static const char *const zones[] = {"test.", "home.arpa.", "invalid."};
+    static const char *const zones[] = {"test.", "home.arpa.", "invalid.", "127.in-addr.arpa."};
 
     for (size_t i = 0; i < ARRAY_LEN(zones); i++) {
         int rc = ub_ctx_zone_remove(ub, zones[i]);
