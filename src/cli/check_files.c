@@ -149,5 +149,7 @@ void check_files(struct check_run *r)
     if (!l.wrong)
         strbuf_addf(&l.found, "%zu files and folders, as %s needs them", l.n, who.name);
     check_tell(r, item, &l.found,
-               check_text(r, "secrets that only root and %s read, a queue it writes, a user", who.name), &l.fix);
+               check_text(r, "secrets that only root%s%s reads, a queue to write to, a user",
+                          who.uid == 0 ? "" : " or ", who.uid == 0 ? "" : who.name),
+               &l.fix);
 }

@@ -117,7 +117,8 @@ static void weigh(struct check_run *r, const struct receiver *who, const struct 
         if (reason == NULL || verdict <= ret->verdict)
             continue;
         ret->verdict = verdict;
-        ret->reason = domain == NULL ? reason : check_text(r, "%s: %s", domain, reason);
+        bool of_host = t == TOPIC_PORT || t == TOPIC_PTR || t == TOPIC_DNSBL;
+        ret->reason = domain == NULL || of_host ? reason : check_text(r, "%s: %s", domain, reason);
     }
 }
 
