@@ -268,6 +268,7 @@ class Scripted:
     def _serve(self):
         while True:
             connection, _ = self.listener.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.connections.append(connection)
             threading.Thread(target=self._talk, args=(connection,), daemon=True).start()
 
@@ -325,6 +326,8 @@ class Scripted:
                     if data == b".\r\n":
                         break
                     content += data[1:] if data.startswith(b".") else data
+                else:     # the connection ended before the content did
+                    return
                 envelope.raw = content
                 reply = self._reply(".", "", "250 2.0.0 ok")
                 if reply is None:
