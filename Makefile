@@ -3,6 +3,7 @@
 #   make demo       one message, shown whole    make asan     all tests under ASan and UBSan
 #   make deps       install what is missing     make lint     clang-tidy, cppcheck
 #   make install    PREFIX, DESTDIR             make fuzz     libFuzzer on every parser (FUZZ_SECONDS each)
+#   make check-kill, check-faults   the long proofs that nothing is lost
 #   make bench      speed and cost, as ratios   make measure-queue   20,000 messages for a domain that is down
 #   make format     clang-format                (V=1 shows the commands)
 
@@ -75,6 +76,9 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libsendas.a
 $(BUILD)/tests/intake/test_faults: LDFLAGS_ALL += $(addprefix -Wl$(comma)--wrap=,dkim_key_sign spool_read malloc calloc realloc \
 	reallocarray strdup)
 
+# Allocations of ours fail when the test says so.
+$(BUILD)/tests/crash/test_faults: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -type f -name '*.d' 2>/dev/null)
 
 # ---- running ---------------------------------------------------------------------------------------
@@ -109,6 +113,16 @@ lint: deps
 
 format:
 	clang-format -i $(wildcard src/*.c src/*/*.[ch] include/sendas/*.h tests/*.h tests/*/*.[ch])
+
+# ---- proofs that take long: every crash and failure below the store; 500 kills under load ----------------------
+
+.PHONY: check-faults check-kill
+check-faults: $(BUILD)/tests/crash/test_faults
+	@FAULTS=all $<
+
+check-kill: deps
+	@$(MAKE) --no-print-directory all
+	@KILL_ROUNDS=$${KILL_ROUNDS:-500} KILL_TERMS=$${KILL_TERMS:-20} SENDAS=$(abspath $(BUILD))/sendas tests/crash/kill
 
 # ---- measuring -------------------------------------------------------------------------------------
 

@@ -48,16 +48,31 @@ static bool check_fails(struct store *s, const char *sql)
     return fails || store_is_damage(rc);
 }
 
+/* Can all of the file be read?  A disk that does not answer is no reason to put the queue aside. */
+static bool is_readable(struct store *s)
+{
+    sqlite3_file *file = NULL;
+    sqlite3_int64 size = 0;
+    char page[STORE_PAGE];
+
+    if (sqlite3_file_control(s->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK || file == NULL ||
+        file->pMethods == NULL || file->pMethods->xFileSize(file, &size) != SQLITE_OK)
+        return false;
+    for (sqlite3_int64 at = 0; at + STORE_PAGE <= size; at += STORE_PAGE)
+        if (file->pMethods->xRead(file, page, STORE_PAGE, at) != SQLITE_OK)
+            return false;
+    return true;
+}
+
 bool damage_find(struct store *s, const char *path)
 {
     struct stat st;
     char *mark = beside(path, ".check");
-    bool marked = mark != NULL && access(mark, F_OK) == 0, damaged;
+    bool marked = mark != NULL && access(mark, F_OK) == 0, damaged = false;
+    const char *check = marked ? "PRAGMA integrity_check(1)" : "PRAGMA quick_check(1)";
 
-    if (marked)
-        damaged = check_fails(s, "PRAGMA integrity_check(1)");
-    else
-        damaged = stat(path, &st) == 0 && st.st_size <= CHECK_MAX && check_fails(s, "PRAGMA quick_check(1)");
+    if (marked || (stat(path, &st) == 0 && st.st_size <= CHECK_MAX))
+        damaged = check_fails(s, check) && is_readable(s) && check_fails(s, check);
     if (marked && !damaged)
         unlink(mark); /* it was something that has passed */
     free(mark);
