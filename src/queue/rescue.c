@@ -32,7 +32,7 @@ struct rescue {
 
 static int copy_file(const char *from, const char *to, struct err *err)
 {
-    struct stat st;
+    struct stat st = {0};
     int in = open(from, O_RDONLY | O_CLOEXEC), out = -1, rc = 0;
 
     if (in >= 0)
@@ -68,7 +68,7 @@ static void put_u32(unsigned char *at, uint64_t n)
 static int replace_first_page(const char *path, int version, struct err *err)
 {
     unsigned char page[STORE_PAGE];
-    struct stat st;
+    struct stat st = {0};
     int fd = open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
     int rc = fd < 0 || fstat(fd, &st) < 0 ? err_set(err, "%s: %s", path, strerror(errno))
                                           : store_first_page(page, version, err);
@@ -102,10 +102,16 @@ static void remove_copy(const char *copy)
 static int make_copy(const char *file, const char *copy, int version, struct err *err)
 {
     char *log = NULL, *copied_log = NULL;
-    int rc = asprintf(&log, "%s-wal", file) < 0 || asprintf(&copied_log, "%s-wal", copy) < 0
-                 ? err_set(err, "out of memory")
-                 : copy_file(file, copy, err);
+    int rc = -1;
 
+    if (asprintf(&log, "%s-wal", file) < 0)
+        log = NULL;
+    if (asprintf(&copied_log, "%s-wal", copy) < 0)
+        copied_log = NULL;
+    if (log == NULL || copied_log == NULL)
+        err_set(err, "out of memory");
+    else
+        rc = copy_file(file, copy, err);
     if (rc == 0 && access(log, F_OK) == 0)
         rc = copy_file(log, copied_log, err);
     if (rc == 0)
@@ -287,7 +293,7 @@ static int bring(struct rescue *r, int64_t from, bool events, const char **reaso
         return rc;
     rc = copy_events(r, from, last + 1, events);
     if (rc == SQLITE_OK)
-        rc = exec(r, "INSERT INTO control (message_row, action, id) VALUES (%lld, %d, %Q)", (long long)(last + 1),
+        rc = exec(r, "INSERT INTO control (message_row, action, id) VALUES (%lld, %d, %Q)", (long long)last + 1,
                   (int)NOTICE_ADD, r->id);
     return rc;
 }

@@ -83,7 +83,7 @@ static int identify(struct store *s, const char *path, int64_t *version, struct 
         query_number(s, "PRAGMA application_id", &application) != SQLITE_OK ||
         query_number(s, "SELECT count(*) FROM sqlite_schema", &tables) != SQLITE_OK)
         return fail(s, path, err);
-    if (application != APPLICATION_ID && (tables > 0 || *version != 0))
+    if (*version < 0 || (application != APPLICATION_ID && (tables > 0 || *version != 0)))
         return err_set(err, "%s is not a queue: it is the database of another program", path);
     if (*version > (int64_t)ARRAY_LEN(migrations))
         return err_set(err, "%s was made by a newer sendas: its schema is version %lld, this one knows up to %zu", path,
@@ -206,7 +206,7 @@ int store_first_page(unsigned char page[STORE_PAGE], int version, struct err *er
 
     if (rc == SQLITE_OK)
         rc = exec(&s, "PRAGMA page_size = 8192; PRAGMA auto_vacuum = INCREMENTAL");
-    for (int i = 1; rc == SQLITE_OK && i <= version; i++)
+    for (int i = 1; rc == SQLITE_OK && i <= version && i <= (int)ARRAY_LEN(migrations); i++)
         if (migrate_step(&s, i) < 0)
             rc = SQLITE_ERROR;
     unsigned char *image = rc == SQLITE_OK ? sqlite3_serialize(s.db, "main", &n, 0) : NULL;
