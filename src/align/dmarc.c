@@ -151,8 +151,7 @@ static bool find_policy(struct run *run)
     return answered;
 }
 
-/* ---- the alignment ------------------------------------------------------------------------------------------------
- */
+/* ---- the alignment --------------------------------------------------------------------------- */
 
 static struct slice top_label(struct slice name)
 {
@@ -228,8 +227,7 @@ static bool find_aligned(struct run *run, bool temperror, const char **ret_by, s
     return false;
 }
 
-/* ---- the verdict ----------------------------------------------------------------------------------------------------
- */
+/* ---- the verdict ----------------------------------------------------------------------------- */
 
 static void pass(struct run *run, const char *by, struct slice domain)
 {

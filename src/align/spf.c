@@ -154,8 +154,7 @@ static bool prepare(struct spf_run *run, struct spf_verdict *v)
     return !run->no_memory;
 }
 
-/* ---- what a person reads ------------------------------------------------------------------------------------------
- */
+/* ---- what a person reads --------------------------------------------------------------------- */
 
 static bool is_plain_text(struct slice s)
 {

@@ -54,8 +54,7 @@ struct lookup_answer check_ask(struct check_run *r, const char *name, enum looku
 /* "; " between two texts of a list. */
 void check_join(struct strbuf *list);
 
-/* ---- the host, by DNS: check_host.c.  check_hostname comes first: it finds the addresses that mail leaves from. ----
- */
+/* ---- the host, by DNS: check_host.c.  check_hostname comes first: it finds the addresses that mail leaves from. ---- */
 void check_hostname(struct check_run *r);
 void check_ptr(struct check_run *r);
 void check_dnsbl(struct check_run *r);

@@ -9,8 +9,7 @@
 
 enum { PEM_MAX = 1024 * 1024, CHAIN_MAX = 20, DAY_S = 86400, WARN_DAYS = 14 };
 
-/* ---- judging -------------------------------------------------------------------------------------------------------
- */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 static const char *day(struct check_run *r, int64_t at)
 {
@@ -59,8 +58,7 @@ void check_certificate_judge(struct check_run *r, const struct check_certificate
         item->found = check_text(r, "valid until %s, issued by %s", day(r, f->not_after), f->issuer);
 }
 
-/* ---- asking --------------------------------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static int64_t seconds_of(const ASN1_TIME *t)
 {

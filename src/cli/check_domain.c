@@ -4,8 +4,7 @@
 #include "sendas/align.h"
 #include "sendas/dns.h"
 
-/* ---- dmarc ---------------------------------------------------------------------------------------------------------
- */
+/* ---- dmarc ----------------------------------------------------------------------------------- */
 
 /* Without SPF and DKIM results the verdict is the record alone. */
 void check_dmarc(struct check_run *r, const char *domain)

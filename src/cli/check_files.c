@@ -10,8 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- judging -------------------------------------------------------------------------------------------------------
- */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 /* The permission bits (rwx) that `who` has; the other groups of a user are not looked at. */
 static unsigned bits_of(const struct check_file *f, const struct check_reader *who)
@@ -64,8 +63,7 @@ bool check_file_judge(const struct check_file *f, const struct check_reader *who
     return true;
 }
 
-/* ---- asking --------------------------------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 struct look {
     const struct check_reader *who;

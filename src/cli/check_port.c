@@ -12,8 +12,7 @@
 
 enum { WAIT_MS = 10000, TRIES_MAX = 2, SMTPS_PORT = 465 };
 
-/* ---- judging -------------------------------------------------------------------------------------------------------
- */
+/* ---- judging --------------------------------------------------------------------------------- */
 
 static void judge_closed(struct check_run *r, struct check_item *item, const struct check_port *f)
 {
@@ -54,8 +53,7 @@ void check_port_judge(struct check_run *r, const struct check_port *f)
     }
 }
 
-/* ---- asking --------------------------------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 static socklen_t make_address(const char *text, uint16_t port, struct sockaddr_storage *out)
 {

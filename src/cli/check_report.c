@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-/* ---- receivers ------------------------------------------------------------------------------------------------------
- */
+/* ---- receivers ------------------------------------------------------------------------------- */
 
 /* What they ask of every sender, as they publish it: Google's and Yahoo's sender guidelines of February 2024,
  * Microsoft's of May 2025, Apple's postmaster page.  SPF and DKIM both, and DMARC, are strictly asked only of who sends

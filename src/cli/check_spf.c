@@ -8,8 +8,7 @@
 
 #include <string.h>
 
-/* ---- the record, taken apart --------------------------------------------------------------------------------------
- */
+/* ---- the record, taken apart ----------------------------------------------------------------- */
 
 /* One or several records as one: their terms in order, and what ends it. */
 struct merged {
@@ -110,8 +109,7 @@ static const char *render(struct check_run *r, const struct merged *m, const cha
     return ret;
 }
 
-/* ---- what receivers make of it -------------------------------------------------------------------------------------
- */
+/* ---- what receivers make of it --------------------------------------------------------------- */
 
 /* DNS as it would be with another record. */
 struct supposed {
@@ -169,8 +167,7 @@ static void evaluate(struct check_run *r, const char *domain, const char *record
     }
 }
 
-/* ---- the check ------------------------------------------------------------------------------------------------------
- */
+/* ---- the check ------------------------------------------------------------------------------- */
 
 /* Where nothing is published: what `sendas dns` prints. */
 static const char *fresh_record(struct check_run *r, const char *domain)

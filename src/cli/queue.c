@@ -7,8 +7,7 @@
 #include <ctype.h>
 #include <string.h>
 
-/* ---- list -----------------------------------------------------------------------------------------------------------
- */
+/* ---- list ------------------------------------------------------------------------------------ */
 
 struct listing {
     bool json;
@@ -94,8 +93,7 @@ static int list(const struct cli_args *args)
     return CLI_OK;
 }
 
-/* ---- hold, release, retry, remove -----------------------------------------------------------------------------------
- */
+/* ---- hold, release, retry, remove ------------------------------------------------------------ */
 
 static const struct {
     const char *verb;
@@ -148,8 +146,7 @@ static int act(const struct cli_args *args, size_t which)
     return CLI_OK;
 }
 
-/* ---- rescue ---------------------------------------------------------------------------------------------------------
- */
+/* ---- rescue ---------------------------------------------------------------------------------- */
 
 static void on_rescue(void *ctx, const struct queue_rescue *r)
 {
@@ -184,8 +181,7 @@ static int rescue(const struct cli_args *args)
     return counts[QUEUE_NOT_RESCUED] > 0 ? CLI_FAILED : CLI_OK;
 }
 
-/* ---- the verbs ------------------------------------------------------------------------------------------------------
- */
+/* ---- the verbs ------------------------------------------------------------------------------- */
 
 int cli_queue(const struct cli_args *args)
 {

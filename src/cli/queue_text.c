@@ -7,8 +7,7 @@
 
 enum { COLUMNS = 80 };
 
-/* ---- text that came from outside ------------------------------------------------------------------------------------
- */
+/* ---- text that came from outside ------------------------------------------------------------- */
 
 void text_add_clean(struct strbuf *out, const char *text, bool lines)
 {
@@ -49,8 +48,7 @@ json_t *json_clean_lines(const char *text)
     return clean(text, true);
 }
 
-/* ---- JSON -----------------------------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *rfc3339(int64_t ms, bool fraction)
 {
@@ -108,8 +106,7 @@ int print_json_document(json_t *j)
     return status;
 }
 
-/* ---- for people -----------------------------------------------------------------------------------------------------
- */
+/* ---- for people ------------------------------------------------------------------------------ */
 
 const char *text_span(char out[SPAN_SIZE], int64_t ms)
 {

@@ -15,8 +15,7 @@ struct view {
     json_t *documents;
 };
 
-/* ---- JSON -----------------------------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static json_t *json_optional(const char *text)
 {
@@ -60,8 +59,7 @@ static json_t *json_record(const struct view *v, const struct queue_record *r)
     return NULL;
 }
 
-/* ---- for people: what it is -----------------------------------------------------------------------------------------
- */
+/* ---- for people: what it is ------------------------------------------------------------------ */
 
 static void print_fact(const char *name, const char *text)
 {
@@ -141,8 +139,7 @@ static void print_head(const struct view *v, const struct queue_record *r)
     strbuf_free(&b);
 }
 
-/* ---- for people: its life -------------------------------------------------------------------------------------------
- */
+/* ---- for people: its life -------------------------------------------------------------------- */
 
 enum { EVENT_INDENT = 16 };
 
@@ -257,8 +254,7 @@ static void print_content(const struct view *v, const struct queue_record *r)
     strbuf_free(&b);
 }
 
-/* ---- both -----------------------------------------------------------------------------------------------------------
- */
+/* ---- both ------------------------------------------------------------------------------------ */
 
 static int each(void *ctx, const struct queue_record *r)
 {

@@ -169,8 +169,7 @@ static int build_domains(const struct build *b, const struct raw_config *raw, st
     return refuse_twice(b, c);
 }
 
-/* ---- queue, dns ----------------------------------------------------------------------------------------------------
- */
+/* ---- queue, dns ------------------------------------------------------------------------------ */
 
 static int build_retry(const struct build *b, const struct raw_queue *raw, struct config *c)
 {
@@ -223,8 +222,7 @@ static int build_servers(const struct build *b, const struct raw_dns *raw, struc
     return 0;
 }
 
-/* ---- delivery ------------------------------------------------------------------------------------------------------
- */
+/* ---- delivery -------------------------------------------------------------------------------- */
 
 static int build_bind(const struct build *b, const struct raw_delivery *raw, struct config *c)
 {

@@ -146,8 +146,7 @@ void users_free(struct users **pu)
     free(u);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int parse_patterns(const struct source *s, const char *key, const struct raw_user *raw, struct user *user,
                           struct err *err)
@@ -269,8 +268,7 @@ int users_load(const char *path, struct users **ret, struct err *err)
     return rc;
 }
 
-/* ---- asking -------------------------------------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------------------- */
 
 const struct user *users_find(const struct users *u, struct slice login)
 {
@@ -292,8 +290,7 @@ bool users_pattern_matches(const char *pattern, struct slice local, struct slice
     return slice_eq(own_local, SLICE("*")) || slice_eq_icase(own_local, local);
 }
 
-/* ---- changing -------------------------------------------------------------------------------------------------------
- */
+/* ---- changing -------------------------------------------------------------------------------- */
 
 #define DEFAULT_LABEL "default"
 

@@ -302,8 +302,7 @@ static int64_t on_deadline(void *owner)
 
 static const struct conn_owner conn_calls = {.data = on_data, .event = on_event, .deadline = on_deadline};
 
-/* ---- beginning and end --------------------------------------------------------------------------------------------
- */
+/* ---- beginning and end ----------------------------------------------------------------------- */
 
 /* Over a limit.  The reply goes in the clear where the port begins so; nobody waits for it to be read.  A flood gets no
  * handshake. */

@@ -48,8 +48,7 @@ struct slice dsn_header_of(struct slice content, size_t max);
 /* The whole message with CRLF, seven-bit (but for a UTF-8 `to`).  -1 when out of memory or randomness. */
 int dsn_build(const struct dsn *d, struct strbuf *out);
 
-/* ---- dsn_human.c ----------------------------------------------------------------------------------------------------
- */
+/* ---- dsn_human.c ----------------------------------------------------------------------------- */
 
 /* What a person reads, in UTF-8 with CRLF.  `returned`: is the message attached, not only its header? */
 void dsn_add_explanation(const struct dsn *d, bool returned, struct strbuf *out);

@@ -64,8 +64,7 @@ static void look_at_subject(struct sniff *s, struct slice value)
     }
 }
 
-/* ---- the first text -----------------------------------------------------------------------------------------------
- */
+/* ---- the first text -------------------------------------------------------------------------- */
 
 struct entity {
     struct slice type, encoding; /* values as written, with their folds */

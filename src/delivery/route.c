@@ -326,8 +326,7 @@ enum route_status route_next(struct route *r, struct route_target *ret)
     }
 }
 
-/* ---- life cycle ---------------------------------------------------------------------------------------------------
- */
+/* ---- life cycle ------------------------------------------------------------------------------ */
 
 const struct config_route *route_override(const struct config *c, const char *domain)
 {

@@ -7,8 +7,7 @@
 
 enum { SUBJECT_MAX = 400, SUBJECT_LINE = 76 };
 
-/* ---- found ----------------------------------------------------------------------------------------------------------
- */
+/* ---- found ----------------------------------------------------------------------------------- */
 
 /* A field goes on where the next line begins with a blank (RFC 5322 2.2.3). */
 static struct slice take_field(struct slice *header)

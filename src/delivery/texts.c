@@ -12,8 +12,7 @@ struct text {
     const char *in[LANGUAGES];
 };
 
-/* ---- the frame ------------------------------------------------------------------------------------------------------
- */
+/* ---- the frame ------------------------------------------------------------------------------- */
 
 static const struct text texts[TEXTS] = {
     [TEXT_SUBJECT_FAILED] = {{EN("Not delivered: "), JA("配信できませんでした: ")}},
@@ -82,8 +81,7 @@ const char *text_of(enum text_id id, enum language language)
     return texts[id].in[language];
 }
 
-/* ---- the advices ----------------------------------------------------------------------------------------------------
- */
+/* ---- the advices ----------------------------------------------------------------------------- */
 
 static const struct advice_text {
     bool ours; /* the sender's side can remove the cause */

@@ -371,7 +371,7 @@ static void on_stored(void *ctx, enum queue_status status)
         smtp_verdict_set(&in->verdict, 250, "2.0.0", "Ok: queued as %s", in->message.id);
         break;
     case QUEUE_FULL:
-        smtp_verdict_set(&in->verdict, 452, "4.3.1", "No space to store the message");
+        smtp_verdict_set(&in->verdict, 452, "4.3.1", "The message cannot be stored at the moment");
         break;
     case QUEUE_FAILED:
         smtp_verdict_set(&in->verdict, 451, "4.3.0", "The message could not be stored");

@@ -5,8 +5,7 @@
 #include "sendas/message.h"
 #include "sendas/mime.h"
 
-/* ---- qp.c: token by token, so that what is encoded already keeps what it distinguishes ------------------------------
- */
+/* ---- qp.c: token by token, so that what is encoded already keeps what it distinguishes ------- */
 
 struct qp_tokens {
     void (*literal)(void *ctx, unsigned char octet);

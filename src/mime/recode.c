@@ -55,8 +55,7 @@ static int fold(struct strbuf *out, struct slice line)
     return 0;
 }
 
-/* ---- words: runs of those that need it are encoded ------------------------------------------------------------------
- */
+/* ---- words: runs of those that need it are encoded ------------------------------------------- */
 
 /* White space between two encoded words is not shown (RFC 2047 6.2), so what separates a run from an encoded word that
  * was there before goes into the run. */

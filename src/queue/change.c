@@ -34,8 +34,7 @@ static int tell(struct store *s, enum notice_action action, const char *done, in
                                   (long long)row, (int)action, id);
 }
 
-/* ---- one message ----------------------------------------------------------------------------------------------------
- */
+/* ---- one message ----------------------------------------------------------------------------- */
 
 /* Each changes nothing (*n 0) where there is nothing to change. */
 
@@ -124,8 +123,7 @@ static int act_on_one(struct store *s, enum queue_action action, const char *id,
     return rc == SQLITE_OK ? tell(s, actions[action].notice, actions[action].done, row, id, now) : rc;
 }
 
-/* ---- all of them ----------------------------------------------------------------------------------------------------
- */
+/* ---- all of them ----------------------------------------------------------------------------- */
 
 static int retry_all(struct store *s, int64_t now, size_t *n)
 {
@@ -144,8 +142,7 @@ static int retry_all(struct store *s, int64_t now, size_t *n)
                                   (int)EVERY_MESSAGE, (int)NOTICE_RETRY);
 }
 
-/* ---- the door -------------------------------------------------------------------------------------------------------
- */
+/* ---- the door -------------------------------------------------------------------------------- */
 
 int queue_act(const char *path, enum queue_action action, const char *id, size_t *changed, struct err *err)
 {

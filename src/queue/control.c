@@ -16,8 +16,7 @@
 
 enum { NOTICES_MAX = 1000 /* a commit */ };
 
-/* ---- being told -----------------------------------------------------------------------------------------------------
- */
+/* ---- being told ------------------------------------------------------------------------------ */
 
 static void look(struct queue *q)
 {
@@ -87,8 +86,7 @@ void control_wake(const char *path)
     strbuf_free(&name);
 }
 
-/* ---- in the writer --------------------------------------------------------------------------------------------------
- */
+/* ---- in the writer --------------------------------------------------------------------------- */
 
 static int keep_list(void *ctx, struct entry *list, bool held)
 {
@@ -161,8 +159,7 @@ int control_take(struct writer *w, struct requests *notices)
     return rc;
 }
 
-/* ---- on the loop ----------------------------------------------------------------------------------------------------
- */
+/* ---- on the loop ----------------------------------------------------------------------------- */
 
 static const char *const action_names[] = {
     [NOTICE_HOLD] = "hold",     [NOTICE_RELEASE] = "release", [NOTICE_RETRY] = "retry",

@@ -178,8 +178,7 @@ int store_move_stamps(struct store *s, int64_t by_ms, bool all, int64_t now_ms);
 /* Gives some room back to the file system when the file holds more than 64 MB of it unused. */
 int store_shrink(struct store *s, bool *more);
 
-/* ---- requests -------------------------------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 enum request_kind {
     REQUEST_PUT = 0,
@@ -356,8 +355,7 @@ struct reader {
 
 void *reader_run(void *reader);
 
-/* ---- the queue itself: loop thread only, but for writer and reader ------------------------------------------------
- */
+/* ---- the queue itself: loop thread only, but for writer and reader --------------------------- */
 
 struct queue {
     struct event_base *base;

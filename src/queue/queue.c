@@ -62,8 +62,7 @@ static int reserve(struct queue *q, size_t n)
     return 0;
 }
 
-/* ---- items: lent out, and coming back -------------------------------------------------------------------------------
- */
+/* ---- items: lent out, and coming back -------------------------------------------------------- */
 
 static void item_lend(struct queue *q, struct item *it)
 {
@@ -183,8 +182,7 @@ void queue_hasten(struct queue *q, bool (*which)(void *ctx, const char *domain),
     queue_arm(q);
 }
 
-/* ---- results come back ----------------------------------------------------------------------------------------------
- */
+/* ---- results come back ----------------------------------------------------------------------- */
 
 static void put_done(struct queue *q, struct put *p)
 {

@@ -27,8 +27,7 @@ struct rescue {
     void *ctx;
 };
 
-/* ---- a copy with a new first page -----------------------------------------------------------------------------------
- */
+/* ---- a copy with a new first page ------------------------------------------------------------ */
 
 static int copy_file(const char *from, const char *to, struct err *err)
 {
@@ -121,8 +120,7 @@ static int make_copy(const char *file, const char *copy, int version, struct err
     return rc;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static int exec(struct rescue *r, const char *format, ...)
 {
@@ -201,8 +199,7 @@ static bool is_ours(int rc)
            (rc & 0xff) != SQLITE_IOERR && (rc & 0xff) != SQLITE_CONSTRAINT && (rc & 0xff) != SQLITE_ERROR;
 }
 
-/* ---- one message ----------------------------------------------------------------------------------------------------
- */
+/* ---- one message ----------------------------------------------------------------------------- */
 
 static int copy_rows(struct rescue *r, int64_t from, int64_t to)
 {
@@ -352,8 +349,7 @@ static int rescue_row(struct rescue *r, int64_t row)
     return SQLITE_OK;
 }
 
-/* ---- the whole file -------------------------------------------------------------------------------------------------
- */
+/* ---- the whole file -------------------------------------------------------------------------- */
 
 /* Read-only, so that not one octet of it changes: its log stays a log. */
 static int attach(struct rescue *r, const char *file)

@@ -34,8 +34,7 @@ static int take_lock(const char *path, int *ret_fd, bool *known, struct err *err
     return fd < 0 ? -1 : 0;
 }
 
-/* ---- entries from the store ---------------------------------------------------------------------------------------
- */
+/* ---- entries from the store ------------------------------------------------------------------ */
 
 static int flush(struct collector *c)
 {
@@ -130,8 +129,7 @@ static int64_t longest_retry(const struct queue *q)
     return longest;
 }
 
-/* ---- the clock ------------------------------------------------------------------------------------------------------
- */
+/* ---- the clock ------------------------------------------------------------------------------- */
 
 /* While a daemon runs and something waits, each attempt leaves a stamp.  Where the newest one is long ago, the daemon
  * did not run or the clock is ahead: neither is the message's fault, and its lifetime goes on from where it was.  Where
@@ -152,8 +150,7 @@ static int meet_clock(struct store *s, int64_t now_ms)
     return rc;
 }
 
-/* ---- opening --------------------------------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 static int load(struct queue *q, struct err *err)
 {

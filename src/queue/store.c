@@ -173,8 +173,7 @@ static int run_one(struct store *s, enum statement which, int64_t number)
     return run_all(&r);
 }
 
-/* ---- transactions -------------------------------------------------------------------------------------------------
- */
+/* ---- transactions ---------------------------------------------------------------------------- */
 
 int store_begin(struct store *s)
 {
@@ -233,8 +232,7 @@ enum queue_status store_status(int rc)
     }
 }
 
-/* ---- a message comes in -------------------------------------------------------------------------------------------
- */
+/* ---- a message comes in ---------------------------------------------------------------------- */
 
 /* The octets of the content from `offset` on: head, then body. */
 static int fill(const struct put *p, uint64_t offset, char *buffer, size_t n)
@@ -442,8 +440,7 @@ int store_put_undo(struct store *s, const struct put *p)
     return rc == SQLITE_OK ? run_one(s, SQL_DROP_PARTIAL, p->row) : rc;
 }
 
-/* ---- an item comes back --------------------------------------------------------------------------------------------
- */
+/* ---- an item comes back ---------------------------------------------------------------------- */
 
 static int defer(struct store *s, const struct item *it, const struct finish_row *row, int64_t key)
 {
@@ -488,8 +485,7 @@ int store_finish(struct store *s, struct item *it, int64_t now_ms)
     return rc == SQLITE_OK ? finish_if_done(s, it->item.message_row, now_ms, &it->finished) : rc;
 }
 
-/* ---- reading --------------------------------------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------------------- */
 
 static char *column_copy(struct run *r, int column)
 {

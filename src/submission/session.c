@@ -239,8 +239,7 @@ void submission_timeout(struct submission *s, int64_t now_ms)
         session_hang_up(s, 421, "4.4.2", "Timeout, closing the connection");
 }
 
-/* ---- life ----------------------------------------------------------------------------------------------------------
- */
+/* ---- life ------------------------------------------------------------------------------------ */
 
 struct submission *submission_new(struct submission_shared *shared, struct intake_settings *settings,
                                   const struct submission_ops *ops, void *ctx, const char *client_ip, struct slice tls,

@@ -183,8 +183,7 @@ START_TEST(a_name_too_long_to_ask_for)
 }
 END_TEST
 
-/* ---- verdicts -----------------------------------------------------------------------------------------------------
- */
+/* ---- verdicts -------------------------------------------------------------------------------- */
 
 /* The rows' outcome: RESULT POLICY-TAG PUBLISHED POLICY RECORD-OF [BY ALIGNED] */
 static const char *outcome(const struct dmarc_verdict *v)

@@ -143,8 +143,7 @@ START_TEST(what_records_say)
 }
 END_TEST
 
-/* ---- identities ----------------------------------------------------------------------------------------------------
- */
+/* ---- identities ------------------------------------------------------------------------------ */
 
 #define L63 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 

@@ -119,8 +119,7 @@ static void add_name(struct suite *s, struct slice name, yaml_node_t *records)
     }
 }
 
-/* ---- the cases -----------------------------------------------------------------------------------------------------
- */
+/* ---- the cases ------------------------------------------------------------------------------- */
 
 static bool is_allowed(struct suite *s, yaml_node_t *results, const char *got)
 {

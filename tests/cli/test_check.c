@@ -74,8 +74,7 @@ static void expect(enum check_status status, bool unknown, const char *found, co
     ck_assert_msg((item->fix[0] == '\0') == (status == CHECK_PASS), "%s fix \"%s\"", item->id, item->fix);
 }
 
-/* ---- DNS ----------------------------------------------------------------------------------------------------------
- */
+/* ---- DNS ------------------------------------------------------------------------------------- */
 
 static void spf(struct check_run *r)
 {
@@ -294,8 +293,7 @@ START_TEST(hostile_records_are_printable)
 }
 END_TEST
 
-/* ---- DKIM -----------------------------------------------------------------------------------------------------------
- */
+/* ---- DKIM ------------------------------------------------------------------------------------ */
 
 static char key_path[64], published[512], other[512];
 

@@ -30,8 +30,7 @@ static const char *const kind_names[] = {"silent",   "closes",       "an octet a
                                          "garbage",  "10,000 lines", "late lines",        "a huge line",
                                          "says 421", "wrong class",  "says 554"};
 
-/* ---- one run ------------------------------------------------------------------------------------------------------
- */
+/* ---- one run --------------------------------------------------------------------------------- */
 
 struct run {
     struct delivery_session *session;
@@ -319,8 +318,7 @@ static int64_t play(struct run *r, int64_t at_most_s)
     return took;
 }
 
-/* ---- the table -----------------------------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 /* What becomes of the message (or, before it was begun, of the session), and after how many seconds at most. */
 struct outcome {

@@ -107,8 +107,7 @@ static void op_finished(void *ctx)
 static const struct delivery_session_ops ops = {op_send,   op_start_tls, op_close,  op_ready,
                                                 op_failed, op_want,      op_result, op_finished};
 
-/* ---- the text -------------------------------------------------------------------------------------------------------
- */
+/* ---- the text -------------------------------------------------------------------------------- */
 
 static void unescape_into(struct strbuf *out, struct slice s)
 {

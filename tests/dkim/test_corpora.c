@@ -170,8 +170,7 @@ START_TEST(test_mail_dkim)
 }
 END_TEST
 
-/* ---- chasquid: results for each signature -------------------------------------------------------------------------
- */
+/* ---- chasquid: results for each signature ---------------------------------------------------- */
 
 /* "name: \" and the record on the lines behind, up to an empty one. */
 static void load_chasquid_dns(struct slice text)

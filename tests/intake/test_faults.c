@@ -439,8 +439,7 @@ static void check_try(unsigned code, const char *what, size_t at)
     ck_assert_msg(code == 250 || (code >= 400 && code < 500), "%s %zu: %u %s", what, at, code, verdict.v.text);
 }
 
-/* ---- the tests -----------------------------------------------------------------------------------------------------
- */
+/* ---- the tests ------------------------------------------------------------------------------- */
 
 static size_t tries;
 

@@ -248,8 +248,7 @@ START_TEST(many_changes_at_once_are_all_taken_up)
 }
 END_TEST
 
-/* ---- all about one message ------------------------------------------------------------------------------------------
- */
+/* ---- all about one message ------------------------------------------------------------------- */
 
 static int add_record(void *ctx, const struct queue_record *r)
 {

@@ -185,8 +185,7 @@ static void remove_aside(const struct rig *r)
     unlink(log);
 }
 
-/* ---- damage of every kind -------------------------------------------------------------------------------------------
- */
+/* ---- damage of every kind -------------------------------------------------------------------- */
 
 static const struct {
     const char *what;
@@ -431,8 +430,7 @@ START_TEST(a_marked_file_is_looked_at_whole)
 }
 END_TEST
 
-/* ---- older schemas --------------------------------------------------------------------------------------------------
- */
+/* ---- older schemas --------------------------------------------------------------------------- */
 
 /* A file as version 1 made it, with one message in it. */
 static void make_version_1(struct rig *r)
@@ -536,8 +534,7 @@ START_TEST(rescue_says_why_it_cannot)
 }
 END_TEST
 
-/* ---- clocks ---------------------------------------------------------------------------------------------------------
- */
+/* ---- clocks ---------------------------------------------------------------------------------- */
 
 /* How far the wall clock, as the file knows it, is moved away from the truth, and what may be left of a lifetime of
  * five days. */

@@ -134,8 +134,7 @@ START_TEST(without_recipients_nothing_is_stored)
 }
 END_TEST
 
-/* ---- outcomes ------------------------------------------------------------------------------------------------------
- */
+/* ---- outcomes -------------------------------------------------------------------------------- */
 
 /* Puts a message to three recipients of one domain, and returns its item, loaded. */
 static struct queue_item *item_of_three(struct rig *r)
@@ -314,8 +313,7 @@ START_TEST(giving_back_cancels_what_is_under_way)
 }
 END_TEST
 
-/* ---- restarts ------------------------------------------------------------------------------------------------------
- */
+/* ---- restarts -------------------------------------------------------------------------------- */
 
 START_TEST(a_restart_brings_all_back)
 {
