@@ -235,7 +235,8 @@ struct job {
     size_t *batch_index; /* into recipients */
     struct delivery_message message;
     const char *mx;
-    const char *via; /* for trace: mx, address, TLS */
+    const char *via;           /* for trace: mx, address, TLS, policy of the last transaction */
+    int64_t begun_ms, took_ms; /* of that one */
     bool retrying;   /* the connection failed, not the message: once more over another */
     bool content_begun;
     unsigned chunk;  /* the next to read */

@@ -142,9 +142,11 @@ static void start_batch(struct job *job)
                                              .recipients = job->batch,
                                              .n_recipients = n};
     job->mx = arena_strdup(&job->mem, slice_of(ch->target.host));
-    char via[DOMAIN_MAX + 96];
-    snprintf(via, sizeof(via), "mx=%s ip=%s tls=%s", ch->target.host, ch->target.address, channel_tls(ch));
+    char via[DOMAIN_MAX + 128];
+    snprintf(via, sizeof(via), "mx=%s ip=%s tls=%s policy=%s", ch->target.host, ch->target.address, channel_tls(ch),
+             ch->policy.name);
     job->via = arena_strdup(&job->mem, slice_of(via));
+    job->begun_ms = clock_mono_ms();
     job->content_begun = false;
     job->retrying = false;
     job->chunk = 0;

@@ -169,7 +169,8 @@ static void finish_loaded(struct job *job)
     struct queue_result *results = arena_alloc_array(&job->mem, n, sizeof(*results));
     struct strbuf note = {.max = NOTE_MAX};
     int64_t next_ms = retry_delay(job);
-    strbuf_add_str(&note, job->via == NULL ? "" : job->via);
+    if (job->via != NULL)
+        strbuf_addf(&note, "%s took=%.3fs", job->via, (double)job->took_ms / 1000);
     for (size_t i = 0; i < n; i++) {
         char reply[REPLY_MAX];
         struct job_recipient *r = &job->recipients[i];
