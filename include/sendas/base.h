@@ -58,9 +58,10 @@ struct err {
     char text[512];
 };
 
-/* Formats the reason (cut at the buffer's end) and returns -1, so that `return err_set(...)` reads
+/* Formats the reason (one too long is cut and ends in " [...]") and returns -1, so that `return err_set(...)` reads
  * well.  `err` may be NULL. */
 int err_set(struct err *err, const char *format, ...) PRINTF_LIKE(2, 3);
+int err_vset(struct err *err, const char *format, va_list args) PRINTF_LIKE(2, 0);
 
 /* ---- strbuf: growing bytes; the first failure sticks --------------------------------------- */
 

@@ -26,13 +26,13 @@ const char *dmarc_result_name(enum dmarc_result r)
 static void conclude(struct run *run, enum dmarc_result result, const char *format, ...) PRINTF_LIKE(3, 4);
 static void conclude(struct run *run, enum dmarc_result result, const char *format, ...)
 {
-    char text[sizeof(struct err)];
+    struct err why;
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    err_vset(&why, format, args);
     va_end(args);
     run->v->result = result;
-    run->v->why = arena_copy(run->arena, slice_of(text));
+    run->v->why = arena_copy(run->arena, slice_of(why.text));
     run->no_memory = run->no_memory || run->v->why.p == NULL;
 }
 
