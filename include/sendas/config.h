@@ -36,6 +36,8 @@ struct config_acme {
     char *email, *directory, *ca_file;
     struct config_listener *listen; /* tls unused */
     size_t n_listen;
+    char *dir;               /* where all of it is kept: tls beside queue.path */
+    char *certificate, *key; /* fullchain.pem and privkey.pem there */
 };
 
 struct config_route {

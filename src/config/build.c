@@ -65,6 +65,18 @@ static int build_listen(const struct build *b, const struct raw_config *raw, str
 
 /* ---- tls -------------------------------------------------------------------------------------------------------- */
 
+/* tls/NAME beside the queue; with "" the folder itself. */
+static char *beside_queue(const struct build *b, const struct config *c, const char *name)
+{
+    const char *slash = strrchr(c->queue.path, '/');
+    struct strbuf path = STRBUF_INIT;
+    strbuf_add(&path, c->queue.path, slash == NULL ? 0 : (size_t)(slash + 1 - c->queue.path));
+    strbuf_addf(&path, "tls%s%s", *name == '\0' ? "" : "/", name);
+    char *copy = path.failed ? NULL : arena_strdup(b->mem, strbuf_slice(&path));
+    strbuf_free(&path);
+    return copy;
+}
+
 static int build_acme(const struct build *b, const struct raw_acme *raw, struct config *c)
 {
     static const struct raw_listener usual[1]; /* the defaults of its scalars: "::", port 80 */
@@ -79,6 +91,11 @@ static int build_acme(const struct build *b, const struct raw_acme *raw, struct 
             if (listeners_overlap(&acme->listen[i], &c->listen[k]))
                 return source_fail(b->source, b->err, "tls.acme", "found port %u, expected one that listen[%zu] leaves",
                                    acme->listen[i].port, k);
+    acme->dir = beside_queue(b, c, "");
+    acme->certificate = beside_queue(b, c, "fullchain.pem");
+    acme->key = beside_queue(b, c, "privkey.pem");
+    if (acme->dir == NULL || acme->certificate == NULL || acme->key == NULL)
+        return source_fail(b->source, b->err, "tls.acme", "out of memory");
     c->tls.acme = acme;
     return 0;
 }

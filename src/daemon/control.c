@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CERTIFICATE_POLL_S = 5, STOP_TIMEOUT_S = 10 };
+enum { STOP_TIMEOUT_S = 10 };
 
 /* ---- reload ------------------------------------------------------------------------------------------- */
 
@@ -53,8 +53,7 @@ static int reload(struct daemon *d, struct err *err)
     daemon_warn_settings(c, before);
     listeners_commit(d, c);
     /* Connections under way hold what they need of the old ones. */
-    tls_server_free(&d->tls_server);
-    d->tls_server = tls_server;
+    certificate_take(d, &tls_server, c);
     tls_client_free(&d->tls_client);
     d->tls_client = tls_client;
     queue_reconfigure(d->queue, c);
@@ -138,20 +137,6 @@ static void on_hangup(evutil_socket_t fd, short what, void *ctx)
     daemon_reload(ctx);
 }
 
-/* A renewed certificate is taken up without a signal. */
-static void on_certificate_timer(evutil_socket_t fd, short what, void *ctx)
-{
-    struct daemon *d = ctx;
-    struct err err = {.text = ""};
-
-    (void)fd, (void)what;
-    if (d->stopping || !tls_server_changed(d->tls_server))
-        return;
-    int rc = tls_server_reload(d->tls_server, d->settings->config, &err);
-    log_event(rc < 0 ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "reload", LOG_STR("result", rc < 0 ? "fail" : "ok"),
-              LOG_STR("what", "certificate"), LOG_STR("error", rc < 0 ? err.text : NULL));
-}
-
 static void on_watchdog_timer(evutil_socket_t fd, short what, void *ctx)
 {
     (void)fd, (void)what, (void)ctx;
@@ -160,7 +145,6 @@ static void on_watchdog_timer(evutil_socket_t fd, short what, void *ctx)
 
 int daemon_watch(struct daemon *d, struct err *err)
 {
-    static const struct timeval poll = {.tv_sec = CERTIFICATE_POLL_S};
     int64_t watchdog_ms = sdnotify_watchdog_ms();
     struct timeval watchdog = {.tv_sec = watchdog_ms / 1000, .tv_usec = watchdog_ms % 1000 * 1000};
 
@@ -168,20 +152,17 @@ int daemon_watch(struct daemon *d, struct err *err)
     d->sigterm = evsignal_new(d->base, SIGTERM, on_stop_signal, d);
     d->sigint = evsignal_new(d->base, SIGINT, on_stop_signal, d);
     d->stop_timer = evtimer_new(d->base, on_stop_timeout, d);
-    d->certificate_timer = event_new(d->base, -1, EV_PERSIST, on_certificate_timer, d);
     d->watchdog_timer = event_new(d->base, -1, EV_PERSIST, on_watchdog_timer, d);
     if (d->sighup == NULL || d->sigterm == NULL || d->sigint == NULL || d->stop_timer == NULL ||
-        d->certificate_timer == NULL || d->watchdog_timer == NULL || evsignal_add(d->sighup, NULL) < 0 ||
-        evsignal_add(d->sigterm, NULL) < 0 || evsignal_add(d->sigint, NULL) < 0 ||
-        event_add(d->certificate_timer, &poll) < 0 || (watchdog_ms > 0 && event_add(d->watchdog_timer, &watchdog) < 0))
+        d->watchdog_timer == NULL || evsignal_add(d->sighup, NULL) < 0 || evsignal_add(d->sigterm, NULL) < 0 ||
+        evsignal_add(d->sigint, NULL) < 0 || (watchdog_ms > 0 && event_add(d->watchdog_timer, &watchdog) < 0))
         return err_set(err, "out of memory");
     return 0;
 }
 
 void daemon_unwatch(struct daemon *d)
 {
-    struct event **events[] = {&d->sighup,     &d->sigterm,           &d->sigint,
-                               &d->stop_timer, &d->certificate_timer, &d->watchdog_timer};
+    struct event **events[] = {&d->sighup, &d->sigterm, &d->sigint, &d->stop_timer, &d->watchdog_timer};
 
     for (size_t i = 0; i < ARRAY_LEN(events); i++) {
         if (*events[i] != NULL)

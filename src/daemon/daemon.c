@@ -117,7 +117,7 @@ static int start(struct daemon *d, int *ret_code, struct err *err)
     if (d->base == NULL || d->shared == NULL)
         return err_set(err, "out of memory");
     if (listeners_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
-        daemon_watch(d, err) < 0)
+        certificate_start(d, err) < 0 || daemon_watch(d, err) < 0)
         return -1;
     daemon_warn_settings(c, NULL);
     listeners_commit(d, c);
@@ -132,6 +132,7 @@ static int start(struct daemon *d, int *ret_code, struct err *err)
 static void stop(struct daemon *d)
 {
     daemon_unwatch(d);
+    certificate_stop(d);
     listeners_close(d);
     if (d->shared != NULL)
         server_conns_free(d);

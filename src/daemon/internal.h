@@ -34,7 +34,8 @@ struct daemon {
     struct submission_shared *shared;
     struct server_conn *server_conns;
     struct delivery_link *client_links;
-    struct event *sighup, *sigterm, *sigint, *certificate_timer, *watchdog_timer, *stop_timer;
+    struct event *sighup, *sigterm, *sigint, *watchdog_timer, *stop_timer;
+    struct certificate_watch *certificate;
     int client_descriptor_max; /* no client gets a descriptor from here on */
     bool stopping, delivery_stopped;
 };
@@ -71,7 +72,7 @@ void client_links_free(struct daemon *d);
 
 /* ---- control.c ---------------------------------------------------------------------------------------- */
 
-/* Signals and the timers that watch the certificate and feed systemd's watchdog. */
+/* Signals, and the timer that feeds systemd's watchdog. */
 int daemon_watch(struct daemon *d, struct err *err);
 void daemon_unwatch(struct daemon *d);
 void daemon_reload(struct daemon *d);
@@ -79,6 +80,14 @@ void daemon_reload(struct daemon *d);
 void daemon_check_stopped(struct daemon *d);
 /* Settings that are known, but do nothing in this version, or only from the next start on. */
 void daemon_warn_settings(const struct config *now, const struct config *before);
+
+/* ---- certificate.c: what is shown to clients, and its renewal ---------------------------------------- */
+
+/* Watches the files of the certificate and reminds of its end; with tls.acme obtains and renews it. */
+int certificate_start(struct daemon *d, struct err *err);
+/* After a reload: takes *pserver in place of d->tls_server, and the settings of `c`. */
+void certificate_take(struct daemon *d, struct tls_server **pserver, const struct config *c);
+void certificate_stop(struct daemon *d);
 
 /* ---- sdnotify.c: systemd's notification socket (sd_notify(3)) --------------------------------------------------- */
 

@@ -3,13 +3,12 @@
 #include "internal.h"
 
 #include <openssl/err.h>
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-enum { PEM_FILE_MAX = 1024 * 1024 };
+enum { PEM_FILE_MAX = 1024 * 1024, TEMPORARY_S = 365 * 86400 };
 
 /* Tells one state of a file from another. */
 struct stamp {
@@ -24,6 +23,8 @@ struct tls_server {
     SSL_CTX *ctx;
     char *certificate_path, *key_path;
     struct stamp certificate, key;
+    bool temporary; /* made in memory */
+    struct err why; /* temporary: what is wrong with the files */
 };
 
 static struct stamp stamp_of(const char *path)
@@ -49,7 +50,17 @@ static bool stamp_eq(const struct stamp *a, const struct stamp *b)
 
 /* ---- certificate and key -------------------------------------------------------------------------- */
 
-/* What is wrong with a file that the configuration names, and where it names it. */
+static const char *certificate_path(const struct config *c)
+{
+    return c->tls.acme != NULL ? c->tls.acme->certificate : c->tls.certificate;
+}
+
+static const char *key_path(const struct config *c)
+{
+    return c->tls.acme != NULL ? c->tls.acme->key : c->tls.key;
+}
+
+/* What is wrong with a file, and where the configuration names it. */
 static int fail_file(const struct config *c, bool key, struct err *err, const char *format, ...) PRINTF_LIKE(4, 5);
 static int fail_file(const struct config *c, bool key, struct err *err, const char *format, ...)
 {
@@ -58,117 +69,65 @@ static int fail_file(const struct config *c, bool key, struct err *err, const ch
     va_start(args, format);
     vsnprintf(what.text, sizeof(what.text), format, args);
     va_end(args);
+    if (c->tls.acme != NULL)
+        return err_set(err, "tls.acme: %s", what.text);
     return err_set(err, "%s:%u: %s: %s", c->path, key ? c->tls.key_line : c->tls.certificate_line,
                    key ? "tls.key" : "tls.certificate", what.text);
 }
 
-/* A key with a passphrase must not make a daemon ask for it on the terminal. */
-static int no_passphrase(char *buf, int size, int writing, void *asked)
+static STACK_OF(X509) * load_chain(const struct config *c, struct err *err)
 {
-    (void)buf, (void)size, (void)writing;
-    *(bool *)asked = true;
-    return -1;
-}
-
-/* The first certificate is ours, the rest its chain.  Reads up to the end of the file: what is not PEM between is text.
- */
-static int use_chain(SSL_CTX *ctx, BIO *bio, int *count)
-{
-    X509 *x;
-
-    while ((x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
-        int ok = *count == 0 ? SSL_CTX_use_certificate(ctx, x) : (int)SSL_CTX_add1_chain_cert(ctx, x);
-        X509_free(x);
-        ++*count;
-        if (ok != 1)
-            return -1;
-    }
-    unsigned long e = ERR_peek_last_error();
-    return *count > 0 && ERR_GET_LIB(e) == ERR_LIB_PEM && ERR_GET_REASON(e) == PEM_R_NO_START_LINE ? 0 : -1;
-}
-
-static int load_chain(SSL_CTX *ctx, const struct config *c, struct err *err)
-{
-    const char *path = c->tls.certificate;
+    STACK_OF(X509) *chain = NULL;
     struct strbuf pem = STRBUF_INIT;
     struct err why;
-    char text[256];
-    int count = 0;
 
-    int rc = file_read(path, PEM_FILE_MAX, false, &pem, &why);
-    if (rc < 0) {
-        strbuf_free(&pem);
-        return fail_file(c, false, err, "%s", why.text);
-    }
-    ERR_clear_error();
-    BIO *bio = BIO_new_mem_buf(strbuf_str(&pem), (int)pem.n);
-    rc = bio == NULL ? -1 : use_chain(ctx, bio, &count);
-    BIO_free(bio);
+    if (file_read(certificate_path(c), PEM_FILE_MAX, false, &pem, &why) < 0)
+        fail_file(c, false, err, "%s", why.text);
+    else if (tls_chain_read(strbuf_slice(&pem), &chain, &why) < 0)
+        fail_file(c, false, err, "%s: %s", certificate_path(c), why.text);
     strbuf_free(&pem);
-    tls_failure_text(NULL, 0, text, sizeof(text));
-    if (rc == 0)
-        return 0;
-    if (count == 0)
-        return fail_file(c, false, err, "%s: no certificate in PEM form found", path);
-    return fail_file(c, false, err, "%s: behind certificate %d: %s", path, count, text);
+    return chain;
 }
 
-static int load_key(SSL_CTX *ctx, const struct config *c, struct err *err)
+static EVP_PKEY *load_key(const struct config *c, struct err *err)
 {
-    const char *path = c->tls.key;
     struct strbuf pem = STRBUF_INIT;
     struct err why;
-    bool asked = false;
+    EVP_PKEY *key = NULL;
 
-    if (file_read(path, PEM_FILE_MAX, true, &pem, &why) < 0) {
-        strbuf_free(&pem);
-        return fail_file(c, true, err, "%s", why.text);
-    }
-    BIO *bio = BIO_new_mem_buf(strbuf_str(&pem), (int)pem.n);
-    EVP_PKEY *key = bio == NULL ? NULL : PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, &asked);
-    BIO_free(bio);
+    if (file_read(key_path(c), PEM_FILE_MAX, true, &pem, &why) < 0)
+        fail_file(c, true, err, "%s", why.text);
+    else if ((key = tls_key_read(strbuf_slice(&pem), &why)) == NULL)
+        fail_file(c, true, err, "%s: %s", key_path(c), why.text);
     if (pem.p != NULL)
         wipe(pem.p, pem.cap);
     strbuf_free(&pem);
-    /* OpenSSL's own errors say less than these two. */
-    int ok = key == NULL ? 0 : SSL_CTX_use_PrivateKey(ctx, key);
-    EVP_PKEY_free(key);
-    ERR_clear_error();
-    if (key == NULL)
-        return fail_file(c, true, err, "%s: %s", path,
-                         asked ? "the key has a passphrase; sendas needs one without"
-                               : "no private key in PEM form found");
-    if (ok != 1)
-        return fail_file(c, true, err, "%s: this is not the key of the certificate", path);
-    return 0;
+    return key;
 }
 
-static void warn_certificate(const char *path, const char *problem, const char *detail)
+/* One made for `hostname` on the spot, for as long as there is no other: STARTTLS needs something to show.  Nobody can mistake
+ * it for a good one. */
+static X509 *make_temporary(const char *hostname, EVP_PKEY *key)
 {
-    log_event(LOG_LEVEL_WARN, "certificate", LOG_STR("file", path), LOG_STR("problem", problem),
-              LOG_STR("detail", detail));
-}
+    static const unsigned char organization[] = "sendas: temporary, until there is a certificate";
+    X509 *x = X509_new();
+    X509_NAME *name = x == NULL ? NULL : X509_get_subject_name(x);
+    char san[DOMAIN_MAX + 8];
 
-static void check_certificate(SSL_CTX *ctx, const struct config *c)
-{
-    X509 *x = SSL_CTX_get0_certificate(ctx);
-    char date[64] = "";
-
-    if (X509_check_host(x, c->hostname, 0, 0, NULL) != 1)
-        warn_certificate(c->tls.certificate, "is not for the hostname", c->hostname);
-    BIO *bio = BIO_new(BIO_s_mem());
-    bool past = X509_cmp_current_time(X509_get0_notAfter(x)) < 0;
-    bool future = X509_cmp_current_time(X509_get0_notBefore(x)) > 0;
-    if (bio != NULL && ASN1_TIME_print(bio, past ? X509_get0_notAfter(x) : X509_get0_notBefore(x)) == 1) {
-        int n = BIO_read(bio, date, sizeof(date) - 1);
-        date[n > 0 ? n : 0] = '\0';
-    }
-    BIO_free(bio);
-    if (past)
-        warn_certificate(c->tls.certificate, "has expired", date);
-    else if (future)
-        warn_certificate(c->tls.certificate, "is not valid yet", date);
-    ERR_clear_error();
+    snprintf(san, sizeof(san), "DNS:%s", hostname);
+    X509_EXTENSION *extension = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
+    bool ok = x != NULL && extension != NULL && X509_set_version(x, X509_VERSION_3) == 1 &&
+              ASN1_INTEGER_set_int64(X509_get_serialNumber(x), clock_wall_ms()) == 1 &&
+              X509_gmtime_adj(X509_getm_notBefore(x), -3600) != NULL &&
+              X509_gmtime_adj(X509_getm_notAfter(x), TEMPORARY_S) != NULL && X509_set_pubkey(x, key) == 1 &&
+              X509_NAME_add_entry_by_txt(name, "O", MBSTRING_ASC, organization, -1, -1, 0) == 1 &&
+              X509_set_issuer_name(x, name) == 1 && X509_add_ext(x, extension, -1) == 1 &&
+              X509_sign(x, key, EVP_sha256()) > 0;
+    X509_EXTENSION_free(extension);
+    if (ok)
+        return x;
+    X509_free(x);
+    return NULL;
 }
 
 /* ---- the context ------------------------------------------------------------------------------------ */
@@ -204,41 +163,148 @@ static int set_algorithms(SSL_CTX *ctx)
     return 0;
 }
 
-static SSL_CTX *context_load(const struct config *c, struct err *err)
+int tls_context_use(SSL_CTX *ctx, const STACK_OF(X509) * chain, EVP_PKEY *key)
+{
+    if (SSL_CTX_use_certificate(ctx, sk_X509_value(chain, 0)) != 1)
+        return -1;
+    for (int i = 1; i < sk_X509_num(chain); i++)
+        if (SSL_CTX_add1_chain_cert(ctx, sk_X509_value(chain, i)) != 1)
+            return -1;
+    return SSL_CTX_use_PrivateKey(ctx, key) == 1 && SSL_CTX_check_private_key(ctx) == 1 ? 0 : -1;
+}
+
+static SSL_CTX *context_new(const struct config *c, struct err *err)
 {
     SSL_CTX *ctx = tls_context_new(TLS_server_method(), c->tls.min_version);
     if (ctx == NULL || set_algorithms(ctx) < 0) {
         char text[256];
         tls_failure_text(NULL, 0, text, sizeof(text));
         err_set(err, "tls: %s", text);
-        goto fail;
+        SSL_CTX_free(ctx);
+        return NULL;
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL); /* never a request for a client certificate */
     SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
-    if (load_chain(ctx, c, err) < 0 || load_key(ctx, c, err) < 0)
-        goto fail;
-    if (SSL_CTX_check_private_key(ctx) != 1) {
-        ERR_clear_error();
-        fail_file(c, true, err, "%s is not the key of the certificate in %s", c->tls.key, c->tls.certificate);
-        goto fail;
-    }
-    check_certificate(ctx, c);
     return ctx;
-fail:
-    SSL_CTX_free(ctx);
-    return NULL;
+}
+
+static SSL_CTX *context_load(const struct config *c, struct err *err)
+{
+    STACK_OF(X509) *chain = load_chain(c, err);
+    EVP_PKEY *key = chain == NULL ? NULL : load_key(c, err);
+    SSL_CTX *ctx = NULL;
+    char text[256];
+
+    if (key == NULL)
+        goto end;
+    if (X509_check_private_key(sk_X509_value(chain, 0), key) != 1) {
+        fail_file(c, true, err, "%s is not the key of the certificate in %s", key_path(c), certificate_path(c));
+        goto end;
+    }
+    ctx = context_new(c, err);
+    if (ctx != NULL && tls_context_use(ctx, chain, key) < 0) {
+        tls_failure_text(NULL, 0, text, sizeof(text));
+        fail_file(c, false, err, "%s: %s", certificate_path(c), text);
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
+end:
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    sk_X509_pop_free(chain, X509_free);
+    return ctx;
+}
+
+static SSL_CTX *context_temporary(const struct config *c, struct err *err)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    X509 *x = key == NULL ? NULL : make_temporary(c->hostname, key);
+    SSL_CTX *ctx = x == NULL ? NULL : context_new(c, err);
+
+    if (ctx != NULL && (SSL_CTX_use_certificate(ctx, x) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)) {
+        SSL_CTX_free(ctx);
+        ctx = NULL;
+    }
+    if (ctx == NULL)
+        err_set(err, "tls: no temporary certificate could be made");
+    X509_free(x);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return ctx;
+}
+
+/* ---- the server's certificate, as it comes and goes ------------------------------------------------------ */
+
+static void log_problem(const char *file, const char *reason, const char *fix)
+{
+    log_event(LOG_LEVEL_WARN, "certificate", LOG_STR("file", file), LOG_STR("reason", reason), LOG_STR("fix", fix));
+}
+
+/* One that sendas renews itself may have days to live and be well: it is told when it should have been renewed long ago. */
+static int64_t warn_s(const struct config *c, const struct tls_certificate_facts *f)
+{
+    int64_t quarter = (f->not_after - f->not_before) / 4;
+    return c->tls.acme != NULL && quarter < TLS_CERTIFICATE_WARN_S ? quarter : TLS_CERTIFICATE_WARN_S;
+}
+
+void tls_server_warn(const struct tls_server *t, const struct config *c)
+{
+    struct tls_certificate_problem problems[TLS_CERTIFICATE_PROBLEMS];
+    struct tls_certificate_facts facts;
+    STACK_OF(X509) *rest = NULL, *chain;
+    X509 *leaf = SSL_CTX_get0_certificate(t->ctx);
+
+    if (t->temporary) {
+        if (t->certificate.exists)
+            log_problem(certificate_path(c), t->why.text, "sendas obtains a new one");
+        log_problem(certificate_path(c),
+                    "there is none yet: a temporary, self-signed one is shown, which mail programs refuse",
+                    "wait for event=certificate result=obtained, or for what keeps it");
+        return;
+    }
+    SSL_CTX_get0_chain_certs(t->ctx, &rest);
+    chain = rest == NULL ? sk_X509_new_null() : sk_X509_dup(rest);
+    if (chain == NULL || sk_X509_unshift(chain, leaf) == 0) {
+        sk_X509_free(chain);
+        return;
+    }
+    tls_certificate_judge_chain(chain, c->hostname, &facts);
+    sk_X509_free(chain);
+    size_t n = tls_certificate_problems(&facts, c->hostname, clock_wall_ms() / 1000, warn_s(c, &facts), problems);
+    for (size_t i = 0; i < n; i++)
+        log_problem(certificate_path(c), problems[i].reason, problems[i].fix);
+}
+
+bool tls_server_temporary(const struct tls_server *t)
+{
+    return t->temporary;
+}
+
+void tls_server_keep(struct tls_server *t, const struct tls_server *before)
+{
+    if (!t->temporary || before->temporary || SSL_CTX_up_ref(before->ctx) != 1)
+        return;
+    SSL_CTX_free(t->ctx);
+    t->ctx = before->ctx;
+    t->temporary = false;
 }
 
 int tls_server_new(const struct config *c, struct tls_server **ret, struct err *err)
 {
     struct tls_server *t;
 
-    if (*c->tls.certificate == '\0')
-        return err_set(err, "tls: a certificate and its key are needed; tls.acme is not available in this version");
+    if (c->tls.acme == NULL && *c->tls.certificate == '\0')
+        return err_set(err, "tls: a certificate and its key are needed, or tls.acme");
     t = calloc(1, sizeof(*t));
     if (t == NULL)
         return err_set(err, "tls: out of memory");
-    if (tls_server_reload(t, c, err) < 0) {
+    if (tls_server_reload(t, c, &t->why) < 0) {
+        t->temporary = c->tls.acme != NULL;
+        t->ctx = t->temporary ? context_temporary(c, err) : NULL;
+    }
+    if (t->ctx == NULL) {
+        if (!t->temporary && err != NULL)
+            *err = t->why;
         tls_server_free(&t);
         return -1;
     }
@@ -248,26 +314,27 @@ int tls_server_new(const struct config *c, struct tls_server **ret, struct err *
 
 int tls_server_reload(struct tls_server *t, const struct config *c, struct err *err)
 {
-    char *certificate_path = strdup(c->tls.certificate), *key_path = strdup(c->tls.key);
-    if (certificate_path == NULL || key_path == NULL) {
-        free(certificate_path);
-        free(key_path);
+    char *certificate = strdup(certificate_path(c)), *key = strdup(key_path(c));
+    if (certificate == NULL || key == NULL) {
+        free(certificate);
+        free(key);
         return err_set(err, "tls: out of memory");
     }
     free(t->certificate_path);
     free(t->key_path);
-    t->certificate_path = certificate_path;
-    t->key_path = key_path;
+    t->certificate_path = certificate;
+    t->key_path = key;
     /* Before they are read: what changes from here on is seen next time.  Kept after a failure too: files that are
      * wrong are read again when they change, not every minute. */
-    t->certificate = stamp_of(certificate_path);
-    t->key = stamp_of(key_path);
+    t->certificate = stamp_of(certificate);
+    t->key = stamp_of(key);
 
     SSL_CTX *ctx = context_load(c, err);
     if (ctx == NULL)
         return -1;
     SSL_CTX_free(t->ctx);
     t->ctx = ctx;
+    t->temporary = false;
     return 0;
 }
 

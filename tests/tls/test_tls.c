@@ -323,15 +323,17 @@ START_TEST(test_broken_chain)
 }
 END_TEST
 
+#define DAYS(n) ((n)*86400L)
 static const struct {
     const char *host;
     long from_s, to_s;
-    const char *logs; /* NULL: nothing */
+    const char *logs[2];
 } warning_rows[] = {
-    {HOST, -60, 3600, NULL},
-    {"other.example.test", -60, 3600, "is not for the hostname"},
-    {HOST, -7200, -3600, "has expired"},
-    {HOST, 3600, 7200, "is not valid yet"},
+    {HOST, -60, DAYS(90), {"reason=\"is self-signed", NULL}},
+    {"other.example.test", -60, DAYS(90), {"reason=\"is not for the hostname " HOST "\"", "reason=\"is self-signed"}},
+    {HOST, -60, DAYS(10), {"reason=\"ends in ", "reason=\"is self-signed"}},
+    {HOST, -7200, -3600, {"reason=\"has expired on ", "reason=\"is self-signed"}},
+    {HOST, 3600, DAYS(90), {"reason=\"is not valid yet, ", "reason=\"is self-signed"}},
 };
 
 START_TEST(test_warnings)
@@ -339,13 +341,15 @@ START_TEST(test_warnings)
     certs_make(warning_rows[_i].host, warning_rows[_i].from_s, warning_rows[_i].to_s, "w.pem", "w.key");
     struct config *c = certs_config(HOST, "w.pem", "w.key");
     struct tls_server *t = server_of(c);
+    size_t lines = 0, want = 0;
 
-    if (warning_rows[_i].logs == NULL)
-        ck_assert_str_eq(logged(), "");
-    else {
-        ck_assert_ptr_nonnull(strstr(logged(), "level=warn event=certificate"));
-        ck_assert_ptr_nonnull(strstr(logged(), warning_rows[_i].logs));
-    }
+    ck_assert_str_eq(logged(), "");
+    tls_server_warn(t, c);
+    for (size_t i = 0; i < 2 && warning_rows[_i].logs[i] != NULL; i++, want++)
+        ck_assert_msg(strstr(logged(), warning_rows[_i].logs[i]) != NULL, "%s", logged());
+    for (const char *p = logged(); (p = strstr(p, "level=warn event=certificate file=")) != NULL; p++)
+        lines++;
+    ck_assert_uint_eq(lines, want);
     tls_server_free(&t);
     config_free(&c);
 }
@@ -398,6 +402,47 @@ START_TEST(test_reload)
 }
 END_TEST
 
+/* ---- tls.acme -------------------------------------------------------------------------------------------- */
+
+START_TEST(test_acme)
+{
+    struct config *c = certs_config(HOST, "cert.pem", "key.pem");
+    struct config_acme acme = {.certificate = certs_path("acme.pem"), .key = certs_path("acme.key")};
+    struct tls_server *next;
+    struct err err;
+
+    c->tls.acme = &acme;
+    struct tls_server *t = server_of(c);
+    ck_assert(tls_server_temporary(t)); /* no files: something is shown all the same, and told */
+    shows(t, HOST);
+    tls_server_warn(t, c);
+    ck_assert_ptr_nonnull(strstr(logged(), "a temporary, self-signed one"));
+    ck_assert(!tls_server_changed(t));
+
+    certs_make(HOST, -60, DAYS(5), "acme.pem", "acme.key");
+    ck_assert(tls_server_changed(t));
+    ck_assert_int_eq(tls_server_reload(t, c, &err), 0);
+    ck_assert(!tls_server_temporary(t));
+    size_t before = strlen(logged());
+    tls_server_warn(t, c);
+    ck_assert_ptr_null(strstr(logged() + before, "ends in")); /* five days are much of its life */
+
+    write_file("acme.key", "garbage");
+    next = server_of(c);
+    ck_assert(tls_server_temporary(next));
+    before = strlen(logged());
+    tls_server_warn(next, c);
+    ck_assert_ptr_nonnull(strstr(logged() + before, "no private key in PEM form"));
+    tls_server_keep(next, t); /* what was good stays in use */
+    ck_assert(!tls_server_temporary(next));
+    tls_server_free(&t);
+    shows(next, HOST);
+    tls_server_free(&next);
+    c->tls.acme = NULL;
+    config_free(&c);
+}
+END_TEST
+
 static Suite *suite(void)
 {
     Suite *s = suite_create("tls");
@@ -413,6 +458,7 @@ static Suite *suite(void)
     tcase_add_test(tc, test_broken_chain);
     tcase_add_loop_test(tc, test_warnings, 0, ARRAY_LEN(warning_rows));
     tcase_add_test(tc, test_reload);
+    tcase_add_test(tc, test_acme);
     suite_add_tcase(s, tc);
     return s;
 }
