@@ -72,6 +72,60 @@ struct spf_verdict {
  * queries each.  When memory ends the result is SPF_TEMPERROR. */
 void spf_check(struct arena *a, const struct lookup *dns, const struct spf_request *req, struct spf_verdict *ret);
 
+/* ---- SPF: the one record that a domain should publish ------------------------------------------------------------ */
+
+enum spf_note_kind {
+    SPF_NOTE_SEVERAL = 0, /* more than one record is published: none counts */
+    SPF_NOTE_NO_RECORD,   /* a text that is meant as a record, but does not begin as one */
+    SPF_NOTE_INVALID,     /* a term that is not valid was left out: with it nothing passes */
+    SPF_NOTE_DUPLICATE,   /* a term that stands there twice was left out once */
+    SPF_NOTE_BEHIND_ALL,  /* a term that no receiver looks at was left out */
+    SPF_NOTE_REDIRECT,    /* redirect= beside "all", or in one of several records */
+    SPF_NOTE_MODIFIER,    /* an unknown modifier: without effect, and perhaps a slip */
+    SPF_NOTE_PLUS_ALL,    /* everyone may send */
+    SPF_NOTE_NEUTRAL,     /* "?all", or neither "all" nor redirect= */
+    SPF_NOTE_PTR,
+    SPF_NOTE_IN_FRONT,    /* why this host's addresses stand in front */
+    SPF_NOTE_INCLUDE,     /* an included record that is missing or broken */
+    SPF_NOTE_LOOKUPS,     /* more than 10 */
+    SPF_NOTE_VOIDS,       /* more than 2 */
+    SPF_NOTE_LONG,        /* more octets than RFC 7208 3.4 would have */
+    SPF_NOTE_UNKNOWN      /* DNS gave no answer for a part of it */
+};
+
+struct spf_note {
+    enum spf_note_kind kind;
+    bool serious;      /* mail is lost or anybody's passes if it stays so: for people to act upon */
+    struct slice text; /* a sentence or two without the final dot; printable ASCII */
+};
+
+struct spf_merge_request {
+    struct slice domain;           /* whose record it is: A-labels, no final dot */
+    const struct slice *published; /* the TXT records of the domain, of which others than SPF do not matter */
+    size_t n_published;
+    const struct slice *ips; /* that mail leaves from, in text form */
+    size_t n_ips;
+    struct slice hostname; /* without any address the record names this instead: "a:HOSTNAME" */
+};
+
+enum spf_merge_change { SPF_MERGE_NEW = 0, SPF_MERGE_KEEP, SPF_MERGE_REPLACE };
+
+struct spf_merge_result {
+    enum spf_merge_change change; /* none is published; just this one is; another, or several, to be replaced by it */
+    struct slice record;          /* printable ASCII */
+    unsigned lookups, voids;      /* of it, all that it includes counted in (RFC 7208 4.6.4) */
+    const struct spf_note *notes;
+    size_t n_notes;
+};
+
+/* One record that keeps what is published (its mechanisms in their order, its "all" or redirect=) and lets mail leave
+ * from `ips`: those that a check of what is published does not let pass by their address are added, before "all" or
+ * redirect=, or in front of all where something there decides before.  Asks DNS for what the record refers to, at most
+ * SPF_MERGE_QUERIES_MAX times for the count.  *ret lives in the arena.  -1: an address is none, or out of memory. */
+enum { SPF_MERGE_QUERIES_MAX = 100 };
+int spf_merge(struct arena *a, const struct lookup *dns, const struct spf_merge_request *req,
+              struct spf_merge_result *ret, struct err *err);
+
 /* ---- DMARC (RFC 9989) ------------------------------------------------------------------------------ */
 
 enum dmarc_result { DMARC_NONE = 0, DMARC_PASS, DMARC_FAIL, DMARC_TEMPERROR, DMARC_PERMERROR };

@@ -67,6 +67,29 @@ bool spf_record_is(struct slice text);
 /* All of the record is checked before any of it is used (RFC 7208 4.6).  0; -1 and the reason; MESSAGE_NO_MEMORY. */
 int spf_record_parse(struct arena *a, struct slice text, struct spf_record *ret, struct err *err);
 
+/* One term: a mechanism goes to record->terms[record->n++], a modifier to record->redirect or exp, or nowhere. */
+int spf_term_parse(struct slice text, struct spf_record *record, struct err *err);
+/* Is there such a mechanism? */
+bool spf_mechanism_is(struct slice name);
+
+/* ---- SPF: what a record costs (RFC 7208 4.6.4) --------------------------------------------------------- */
+
+struct spf_cost {
+    unsigned lookups;
+    unsigned voids[2];   /* for clients with IPv4, IPv6 */
+    struct slice broken; /* the first include or redirect without a valid record; empty: none */
+    struct err why;      /* what is wrong with it */
+    bool unknown;        /* DNS gave no answer for unanswered, or there were too many questions */
+    struct slice unanswered;
+    unsigned queries;
+};
+
+struct spf_run;
+/* Adds what one term costs whether it matches or not, the records that it includes counted in. */
+void spf_cost_term(struct spf_run *run, struct slice domain, const struct spf_term *term, struct spf_cost *cost);
+/* The same for a redirect's target. */
+void spf_cost_redirect(struct spf_run *run, struct slice domain, struct slice target, struct spf_cost *cost);
+
 /* ---- SPF: one check ----------------------------------------------------------------------------------- */
 
 enum { SPF_TERMS_MAX = 10, SPF_VOID_MAX = 2, SPF_NAMES_MAX = 10 }; /* RFC 7208 4.6.4 */

@@ -143,6 +143,14 @@ static bool qualifier_of(char c, enum spf_result *ret)
     return at < ARRAY_LEN(results);
 }
 
+bool spf_mechanism_is(struct slice name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(mechanisms); i++)
+        if (slice_eq_icase(name, slice_of(mechanisms[i].name)))
+            return true;
+    return false;
+}
+
 /* `name_end`: the offset of the first of "=:/" in `text`. */
 static int mechanism_parse(struct slice text, size_t name_end, struct spf_term *ret, struct err *err)
 {
@@ -187,7 +195,7 @@ static int modifier_parse(struct slice text, size_t name_end, struct spf_record 
     return domain_check(value, err);
 }
 
-static int term_parse(struct slice text, struct spf_record *record, struct err *err)
+int spf_term_parse(struct slice text, struct spf_record *record, struct err *err)
 {
     struct err why;
     size_t end = 0;
@@ -228,7 +236,7 @@ int spf_record_parse(struct arena *a, struct slice text, struct spf_record *ret,
     while (rest.n > 0) {
         struct slice term;
         rest = slice_cut(rest, ' ', &term);
-        if (term.n > 0 && term_parse(term, ret, err) < 0)
+        if (term.n > 0 && spf_term_parse(term, ret, err) < 0)
             return -1;
     }
     return 0;
