@@ -134,8 +134,13 @@ int config_parse_size(struct slice text, uint64_t *ret);
 
 struct user_password {
     char *label;
-    char *hash; /* crypt(5) */
+    char *hash;      /* crypt(5) */
+    char **send_as;  /* none: all that the user may; otherwise these only, each within what the user may */
+    size_t n_send_as;
+    unsigned messages_per_hour; /* beside limits.messages_per_user; 0 = no limit of its own */
 };
+
+enum { USER_MESSAGES_PER_HOUR_MAX = 1000000 };
 
 struct user {
     char *name; /* the login: an address; domain in A-labels, lower case */
@@ -157,11 +162,18 @@ void users_free(struct users **pu);
 /* The user whose name is `login` (domain compared as A-label, case folded; the local part exactly,
  * except for ASCII case), or NULL. */
 const struct user *users_find(const struct users *u, struct slice login);
+/* The user's password of this label, or NULL. */
+const struct user_password *users_find_password(const struct user *user, const char *label);
 /* Adds a user or, to one that exists, patterns and one more password.  Strings are copied; without a label it is
  * "default"; a label that the user has already is an error, and nothing was changed. */
 int users_add(struct users *u, const char *name, const char *label, const char *hash, const char *const *send_as,
               size_t n_send_as, struct err *err);
-/* Removes the user, or with a label only that password.  -1 when there is none. */
+/* Narrows a password that is there: it may send as `only` (patterns, copied; each within the user's own; none: all of
+ * them), and `messages_per_hour` (at most USER_MESSAGES_PER_HOUR_MAX; 0 = no limit of its own).  An error changes nothing. */
+int users_narrow(struct users *u, const char *name, const char *label, const char *const *only, size_t n_only,
+                 unsigned messages_per_hour, struct err *err);
+/* Removes the user, or with a label only that password; a user stays when its last password goes, and cannot log in.
+ * -1 when there is none. */
 int users_remove(struct users *u, const char *name, const char *label, struct err *err);
 /* Is `pattern` a send_as pattern, and does it cover the address?  '*' stands for a whole local part.
  * Local parts are compared exactly but for ASCII case, domains by domain_eq. */

@@ -41,6 +41,7 @@ struct dkim_key *const *intake_settings_keys(const struct intake_settings *s, co
 
 struct intake_origin {
     const struct user *user;  /* of `settings`; NULL for `sendas sign` and our own DSNs */
+    const struct user_password *password; /* of `user`, which may narrow what it may send as; NULL where `user` is */
     struct slice client_ip;   /* for Received, unless hidden; "IPv6:..." form is made here */
     struct slice helo;
     struct slice tls;         /* "TLSv1.3" */

@@ -48,6 +48,8 @@ struct submission_ops {
     /* Check a password off the loop (copy login and password, wipe the copies); answer by submission_auth_done.
      * -1 when no more can wait (454 4.7.0). */
     int (*check_password)(void *ctx, struct intake_settings *settings, struct slice login, struct slice password);
+    /* The newest settings, which a reload may have brought; borrowed.  Each transaction begins with them. */
+    struct intake_settings *(*settings)(void *ctx);
     /* The client may be fed again. */
     void (*resume)(void *ctx);
     /* Message intake; the daemon's are intake_begin, intake_data, ... of intake.h.  begin may return NULL: 452 4.3.1.
@@ -61,7 +63,8 @@ struct submission_ops {
     bool (*storage_ok)(void *ctx);
 };
 
-/* A new session sends the 220.  `settings` is referenced: a reload does not change a session under way. `tls`: the TLS version
+/* A new session sends the 220.  `settings` is referenced.  A session keeps it until MAIL, which takes up the newest: who is
+ * no longer a user, or whose password is gone, gets 421 4.7.0 then.  `tls`: the TLS version
  * when the port speaks TLS first, empty otherwise. */
 struct submission *submission_new(struct submission_shared *shared, struct intake_settings *settings, const struct submission_ops *ops, void *ctx,
                                   const char *client_ip, struct slice tls, int64_t now_ms);
@@ -69,7 +72,8 @@ struct submission *submission_new(struct submission_shared *shared, struct intak
  * again, at the front of more.  It never leaves more than SMTP_AUTH_LINE_MAX octets while it does not wait. */
 size_t submission_feed(struct submission *s, struct slice bytes, int64_t now_ms);
 void submission_tls_done(struct submission *s, const char *version, int64_t now_ms);
-void submission_auth_done(struct submission *s, bool ok, int64_t now_ms);
+/* `password`: the one that it was, of the settings that were handed to check_password; NULL: none. */
+void submission_auth_done(struct submission *s, const struct user_password *password, int64_t now_ms);
 void submission_commit_done(struct submission *s, const struct smtp_verdict *v, int64_t now_ms);
 /* The monotonic time at which submission_timeout is to be called; it changes with every other call.  INT64_MAX while the
  * session waits for us, or has closed. */
@@ -83,9 +87,9 @@ unsigned submission_messages(const struct submission *s);
 /* The connection has gone. */
 void submission_free(struct submission **ps);
 
-/* Is this one of the passwords of the user whose name is `login`?  Runs crypt(5), so only on a worker; takes the same time
- * for a user that does not exist as for a wrong password.  Spaces in the password are also tried removed, as app
- * passwords are shown in groups. */
-bool submission_password_ok(const struct users *users, struct slice login, struct slice password);
+/* Which of the passwords of the user whose name is `login` is this?  One of `users`, or NULL.  Runs crypt(5), so only on a
+ * worker; takes the same time for a user that does not exist as for a wrong password.  App passwords are shown in groups,
+ * so spaces are also tried removed; and of those that `sendas user add` makes, spaces, dashes and case do not matter. */
+const struct user_password *submission_password_check(const struct users *users, struct slice login, struct slice password);
 
 #endif

@@ -36,12 +36,16 @@ static const struct cli_command commands[] = {
     {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list | retire DOMAIN SELECTOR",
      "make, list and retire DKIM keys", "`new` prints the record to publish.\n", cli_key},
     {"user",
-     "user add ADDRESS [--label L] [--send-as PATTERN]... [--password-stdin] | list | remove ADDRESS [--label L]",
+     "user add ADDRESS [--label L] [--send-as PATTERN]... [--only-send-as PATTERN]... [--messages-per-hour N]\n"
+     "                       [--password-stdin] | list | remove ADDRESS [--label L]",
      "users and their app passwords",
-     "`add` makes the user, or gives one that exists another password.\n"
-     "  --label L          what the password is for (gmail, phone ...); \"default\" if not said\n"
-     "  --send-as PATTERN  an address the user may send as, or *@domain; may be repeated; the user's own if not said\n"
-     "  --password-stdin   read the password from standard input (one line) instead of generating one\n"
+     "`add` makes the user, or gives one that exists another password; best each mail program has its own.\n"
+     "  --label L                what the password is for (gmail, phone ...); \"default\" if not said\n"
+     "  --send-as PATTERN        an address the user may send as, with any password, or *@domain; may be repeated;\n"
+     "                           the user's own if none was ever said\n"
+     "  --only-send-as PATTERN   with this password the user may send as this only; may be repeated\n"
+     "  --messages-per-hour N    and only so many messages with it, beside limits.messages_per_user\n"
+     "  --password-stdin         read the password from standard input (one line) instead of generating one\n"
      "`remove` removes the user, or with --label only that password.\n",
      cli_user},
     {"queue",

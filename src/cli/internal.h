@@ -49,8 +49,8 @@ struct config;
  * CLI_OK, or CLI_USAGE after saying why not. */
 int cli_config_load(const struct cli_args *args, struct strbuf *warnings, struct config **ret);
 
-/* An app password: five groups of four letters and digits, joined by '-'.  The dashes are part of it, so that what is
- * shown is what is entered. */
+/* An app password: five groups of four letters and digits that no one confuses, joined by '-'.  What is hashed has the
+ * dashes; submission_password_check lets them, spaces and capitals be typed or not. */
 enum { CLI_PASSWORD_GROUPS = 5, CLI_PASSWORD_SIZE = CLI_PASSWORD_GROUPS * 5, CLI_HASH_SIZE = 384 };
 int cli_password_new(char out[CLI_PASSWORD_SIZE], struct err *err);
 /* crypt(5) hash of it, yescrypt. */

@@ -4,23 +4,35 @@
 #include <crypt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 _Static_assert(CLI_HASH_SIZE >= CRYPT_OUTPUT_SIZE, "a hash fits");
 
+/* No 0 and o, no 1, l and i, no capitals: 20 of 31 letters are 99 bits. */
+static const char password_letters[] = "23456789abcdefghjkmnpqrstuvwxyz";
+
+/* Five bits name 32 letters and there are 31: drawing again keeps them equally likely. */
+static int random_letter(char *ret)
+{
+    unsigned char octet;
+
+    do {
+        if (getrandom(&octet, 1, 0) != 1)
+            return -1;
+        octet &= 31;
+    } while (octet >= sizeof(password_letters) - 1);
+    *ret = password_letters[octet];
+    return 0;
+}
+
 int cli_password_new(char out[CLI_PASSWORD_SIZE], struct err *err)
 {
-    char letters[CLI_PASSWORD_GROUPS * 4 + 1];
-    size_t n = 0;
-
-    if (random_name(letters, sizeof(letters) - 1) < 0)
-        return err_set(err, "the kernel gives no random bytes");
-    for (size_t i = 0; i < sizeof(letters) - 1; i++) {
-        if (i > 0 && i % 4 == 0)
-            out[n++] = '-';
-        out[n++] = letters[i];
+    for (size_t i = 0; i < CLI_PASSWORD_SIZE - 1; i++) {
+        out[i] = '-';
+        if (i % 5 != 4 && random_letter(&out[i]) < 0)
+            return err_set(err, "the kernel gives no random bytes");
     }
-    out[n] = '\0';
-    wipe(letters, sizeof(letters));
+    out[CLI_PASSWORD_SIZE - 1] = '\0';
     return 0;
 }
 
@@ -32,8 +44,7 @@ int cli_password_hash(const char *password, char out[CLI_HASH_SIZE], struct err 
 
     if (data == NULL)
         return err_set(err, "out of memory");
-    /* Cost 5 is yescrypt's default: 16 MiB, some 50 ms.  The password is random: it is the daemon that pays for more.
-     */
+    /* Cost 5 is yescrypt's default: 16 MiB, some 50 ms.  The password is random: the daemon would pay for more. */
     const char *hash = NULL;
     if (crypt_gensalt_rn("$y$", 5, NULL, 0, setting, sizeof(setting)) != NULL)
         hash = crypt_rn(password, setting, data, (int)sizeof(*data));

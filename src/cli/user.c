@@ -15,34 +15,81 @@ enum { PATTERNS_MAX = 100, PASSWORD_MAX = 255 };
 
 struct user_options {
     const char *address, *label;
-    const char *patterns[PATTERNS_MAX];
-    size_t n_patterns;
-    bool password_stdin;
+    const char *patterns[PATTERNS_MAX], *only[PATTERNS_MAX];
+    size_t n_patterns, n_only;
+    unsigned messages; /* an hour; 0 = no limit of its own */
+    bool password_stdin, json;
 };
+
+/* As cli_option, but what is wrong has been said: -1. */
+static int take_value(const struct cli_args *args, int *i, const char *name, const char **value)
+{
+    int found = cli_option(args, i, name, value);
+    if (found < 0)
+        cli_usage("user", "%s needs a value", name);
+    return found;
+}
+
+static int take_pattern(const struct cli_args *args, int *i, const char *name, const char *list[PATTERNS_MAX],
+                        size_t *n)
+{
+    const char *pattern = NULL;
+    int found = take_value(args, i, name, &pattern);
+
+    if (found > 0 && *n == PATTERNS_MAX) {
+        cli_usage("user", "more than %d patterns", PATTERNS_MAX);
+        return -1;
+    }
+    if (found > 0)
+        list[(*n)++] = pattern;
+    return found;
+}
+
+static int take_messages(const struct cli_args *args, int *i, unsigned *ret)
+{
+    const char *text = NULL;
+    uint64_t n = 0;
+    int found = take_value(args, i, "--messages-per-hour", &text);
+
+    if (found > 0 && (slice_to_u64(slice_of(text), &n) < 0 || n > USER_MESSAGES_PER_HOUR_MAX)) {
+        cli_usage("user", "%s is no whole number from 0 to %d", text, USER_MESSAGES_PER_HOUR_MAX);
+        return -1;
+    }
+    if (found > 0)
+        *ret = (unsigned)n;
+    return found;
+}
+
+/* The options that only `add` has. */
+static int take_add_option(const struct cli_args *args, int *i, struct user_options *o)
+{
+    if (strcmp(args->argv[*i], "--password-stdin") == 0) {
+        o->password_stdin = true;
+        return 1;
+    }
+    int found = take_pattern(args, i, "--send-as", o->patterns, &o->n_patterns);
+    if (found == 0)
+        found = take_pattern(args, i, "--only-send-as", o->only, &o->n_only);
+    return found != 0 ? found : take_messages(args, i, &o->messages);
+}
 
 /* args->argv[2..]: of `add` all options, of `remove` only --label. */
 static int parse_options(const struct cli_args *args, bool add, struct user_options *o)
 {
     for (int i = 2; i < args->argc; i++) {
-        const char *a = args->argv[i], *pattern = NULL;
-        int found = cli_option(args, &i, "--label", &o->label);
-        if (found == 0 && add && (found = cli_option(args, &i, "--send-as", &pattern)) > 0) {
-            if (o->n_patterns == PATTERNS_MAX)
-                return cli_usage("user", "more than %d patterns", PATTERNS_MAX);
-            o->patterns[o->n_patterns++] = pattern;
-        }
+        const char *a = args->argv[i];
+        int found = take_value(args, &i, "--label", &o->label);
+        if (found == 0 && add)
+            found = take_add_option(args, &i, o);
         if (found < 0)
-            return cli_usage("user", "%s needs a value", a);
+            return CLI_USAGE;
         if (found > 0)
             continue;
-        if (add && strcmp(a, "--password-stdin") == 0)
-            o->password_stdin = true;
-        else if (a[0] == '-')
+        if (a[0] == '-')
             return cli_usage("user", "unknown option %s", a);
-        else if (o->address != NULL)
+        if (o->address != NULL)
             return cli_usage("user", "unexpected argument %s", a);
-        else
-            o->address = a;
+        o->address = a;
     }
     if (o->address == NULL)
         return cli_usage("user", "whose address?");
@@ -135,7 +182,8 @@ static void print_added(const struct user_options *o, const char *path, const ch
 {
     printf("%s: password \"%s\" added to %s\n", o->address, o->label, path);
     if (!o->password_stdin)
-        printf("password: %s\n(the dashes belong to it; it is not stored and not shown again)\n", password);
+        printf("password: %s\n(it is not stored and not shown again; spaces, dashes and capitals do not matter)\n",
+               password);
     printf("A running daemon takes it up on SIGHUP: systemctl reload sendas\n");
 }
 
@@ -162,6 +210,7 @@ static int add(const struct cli_args *args)
                         o.address, o.label);
     else if (choose_password(&o, password, hash, &err) < 0 ||
              users_add(users, o.address, o.label, hash, o.patterns, o.n_patterns, &err) < 0 ||
+             users_narrow(users, o.address, o.label, o.only, o.n_only, o.messages, &err) < 0 ||
              users_save(c->users_path, users, &err) < 0)
         code = cli_fail(CLI_FAILED, "%s", err.text);
     else {
@@ -172,6 +221,16 @@ static int add(const struct cli_args *args)
     users_free(&users);
     config_free(&c);
     return code;
+}
+
+static void print_password(const struct user_password *p)
+{
+    printf("    %s", p->label);
+    for (size_t i = 0; i < p->n_send_as; i++)
+        printf("%s%s", i == 0 ? ": only as " : ", ", p->send_as[i]);
+    if (p->messages_per_hour > 0)
+        printf("%s %u an hour", p->n_send_as > 0 ? ";" : ":", p->messages_per_hour);
+    printf("\n");
 }
 
 static int list(const struct cli_args *args)
@@ -189,16 +248,28 @@ static int list(const struct cli_args *args)
         printf("%s\n  sends as: ", u->name);
         for (size_t k = 0; k < u->n_send_as; k++)
             printf("%s%s", k > 0 ? ", " : "", u->send_as[k]);
-        printf("\n  passwords: ");
+        printf("\n  passwords:%s\n", u->n_passwords == 0 ? " none" : "");
         for (size_t k = 0; k < u->n_passwords; k++)
-            printf("%s%s", k > 0 ? ", " : "", u->passwords[k].label);
-        printf("%s\n", u->n_passwords == 0 ? "none" : "");
+            print_password(&u->passwords[k]);
     }
     if (users->n == 0)
         printf("no users in %s\n", c->users_path);
     users_free(&users);
     config_free(&c);
     return CLI_OK;
+}
+
+static void print_removed(const struct user_options *o, const char *path, const struct users *users)
+{
+    const struct user *left = users_find(users, slice_of(o->address));
+
+    if (o->label == NULL)
+        printf("%s: removed from %s\n", o->address, path);
+    else
+        printf("%s: password \"%s\" removed from %s\n", o->address, o->label, path);
+    if (left != NULL && left->n_passwords == 0)
+        printf("It was the last one: %s cannot log in.  Another: sendas user add %s\n", left->name, left->name);
+    printf("A running daemon takes it up on SIGHUP: systemctl reload sendas\n");
 }
 
 static int remove_user(const struct cli_args *args)
@@ -213,12 +284,8 @@ static int remove_user(const struct cli_args *args)
         return code;
     if (users_remove(users, o.address, o.label, &err) < 0 || users_save(c->users_path, users, &err) < 0)
         code = cli_fail(CLI_FAILED, "%s", err.text);
-    else if (o.label != NULL)
-        printf("%s: password \"%s\" removed from %s\n", o.address, o.label, c->users_path);
     else
-        printf("%s: removed from %s\n", o.address, c->users_path);
-    if (code == CLI_OK)
-        printf("A running daemon takes it up on SIGHUP: systemctl reload sendas\n");
+        print_removed(&o, c->users_path, users);
     users_free(&users);
     config_free(&c);
     return code;

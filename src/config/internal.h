@@ -151,7 +151,9 @@ struct raw_config {
 };
 
 struct raw_password {
-    char *label, *hash;
+    char *label, *hash, *messages_per_hour;
+    char **send_as;
+    unsigned send_as_count;
 };
 
 struct raw_user {

@@ -112,7 +112,9 @@ static const cyaml_schema_field_t config_fields[] = {
 const cyaml_schema_value_t config_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct raw_config, config_fields)};
 
 static const cyaml_schema_field_t password_fields[] = {NEEDED(label, struct raw_password),
-                                                       NEEDED(hash, struct raw_password), CYAML_FIELD_END};
+                                                       NEEDED(hash, struct raw_password),
+                                                       LIST(send_as, struct raw_password, &text_member, 1, 1000),
+                                                       TEXT(messages_per_hour, struct raw_password), CYAML_FIELD_END};
 static const cyaml_schema_value_t password_member = MEMBER(struct raw_password, password_fields);
 
 static const cyaml_schema_field_t user_fields[] = {

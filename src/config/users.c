@@ -77,28 +77,45 @@ static struct user *users_append(struct users *u, const char *name)
     return user;
 }
 
-static bool has_pattern(const struct user *user, const char *pattern)
+/* A pattern that is there already is not added again. */
+static int patterns_add(char ***list, size_t *n, const char *pattern)
 {
+    for (size_t i = 0; i < *n; i++)
+        if (strcasecmp((*list)[i], pattern) == 0)
+            return 0;
+    char **v = reallocarray(*list, *n + 1, sizeof(*v));
+    if (v == NULL)
+        return -1;
+    *list = v;
+    v[*n] = strdup(pattern);
+    return v[(*n)++] == NULL ? -1 : 0;
+}
+
+static void patterns_clear(char **list, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        free(list[i]);
+    free(list);
+}
+
+static int user_add_pattern(struct user *user, const char *pattern)
+{
+    return patterns_add(&user->send_as, &user->n_send_as, pattern);
+}
+
+/* Is every address of this pattern, in its normal form, one that the user may send as? */
+static bool user_covers(const struct user *user, const char *pattern)
+{
+    struct slice local, domain = slice_cut(slice_of(pattern), '@', &local);
     for (size_t i = 0; i < user->n_send_as; i++)
-        if (strcasecmp(user->send_as[i], pattern) == 0)
+        if (users_pattern_matches(user->send_as[i], local, domain))
             return true;
     return false;
 }
 
-/* A pattern that is there already is not added again. */
-static int user_add_pattern(struct user *user, const char *pattern)
-{
-    if (has_pattern(user, pattern))
-        return 0;
-    char **v = reallocarray(user->send_as, user->n_send_as + 1, sizeof(*v));
-    if (v == NULL)
-        return -1;
-    user->send_as = v;
-    v[user->n_send_as] = strdup(pattern);
-    return v[user->n_send_as++] == NULL ? -1 : 0;
-}
+#define WITHIN_EXPECTED "an address, or \"*@\" and a domain, within what the user's own send_as allows"
 
-static const struct user_password *user_password_find(const struct user *user, const char *label)
+const struct user_password *users_find_password(const struct user *user, const char *label)
 {
     for (size_t i = 0; i < user->n_passwords; i++)
         if (strcmp(user->passwords[i].label, label) == 0)
@@ -119,17 +136,16 @@ static int user_add_password(struct user *user, const char *label, const char *h
 
 static void user_password_clear(struct user_password *p)
 {
+    patterns_clear(p->send_as, p->n_send_as);
     free(p->label);
     free(p->hash);
 }
 
 static void user_clear(struct user *user)
 {
-    for (size_t i = 0; i < user->n_send_as; i++)
-        free(user->send_as[i]);
+    patterns_clear(user->send_as, user->n_send_as);
     for (size_t i = 0; i < user->n_passwords; i++)
         user_password_clear(&user->passwords[i]);
-    free(user->send_as);
     free(user->passwords);
     free(user->name);
 }
@@ -166,6 +182,26 @@ static int parse_patterns(const struct source *s, const char *key, const struct 
     return 0;
 }
 
+/* What a password may do less than its user. */
+static int parse_narrowing(const struct source *s, const char *key, const struct raw_password *raw,
+                           const struct user *user, struct user_password *p, struct err *err)
+{
+    static const struct scalar messages = {.kind = SCALAR_COUNT, .max = USER_MESSAGES_PER_HOUR_MAX};
+    const struct build build = {.source = s, .err = err};
+    char member[CONFIG_KEY_MAX], pattern[ADDRESS_MAX + 1];
+    for (size_t i = 0; i < raw->send_as_count; i++) {
+        key_set(member, "%s.send_as[%zu]", key, i);
+        if (pattern_normalize(slice_of(raw->send_as[i]), pattern, NULL) < 0 || !user_covers(user, pattern))
+            return source_mismatch(s, err, member, raw->send_as[i], WITHIN_EXPECTED);
+        if (patterns_add(&p->send_as, &p->n_send_as, pattern) < 0)
+            return source_fail(s, err, member, "out of memory");
+    }
+    if (raw->messages_per_hour == NULL)
+        return 0;
+    key_set(member, "%s.messages_per_hour", key);
+    return scalar_set(&build, &messages, member, raw->messages_per_hour, &p->messages_per_hour);
+}
+
 static int parse_passwords(const struct source *s, const char *key, const struct raw_user *raw, struct user *user,
                            struct err *err)
 {
@@ -175,7 +211,7 @@ static int parse_passwords(const struct source *s, const char *key, const struct
         key_set(member, "%s.passwords[%zu].label", key, i);
         if (!is_label(p->label))
             return source_mismatch(s, err, member, p->label, LABEL_EXPECTED);
-        if (user_password_find(user, p->label) != NULL)
+        if (users_find_password(user, p->label) != NULL)
             return source_fail(s, err, member, "found the label \"%s\" again, expected it once", p->label);
         key_set(member, "%s.passwords[%zu].hash", key, i);
         /* What stands there may be a password: it is not repeated. */
@@ -183,6 +219,9 @@ static int parse_passwords(const struct source *s, const char *key, const struct
             return source_fail(s, err, member, "found an unknown hash (not shown here), expected " HASH_EXPECTED);
         if (user_add_password(user, p->label, p->hash) < 0)
             return source_fail(s, err, member, "out of memory");
+        key_set(member, "%s.passwords[%zu]", key, i);
+        if (parse_narrowing(s, member, p, user, &user->passwords[i], err) < 0)
+            return -1;
     }
     return 0;
 }
@@ -311,7 +350,7 @@ static int check_addition(const struct users *u, const char *name, const char *l
     if (!is_hash(hash))
         return err_set(err, "found an unknown hash (not shown here), expected " HASH_EXPECTED);
     const struct user *user = users_find(u, slice_of(name));
-    if (user != NULL && user_password_find(user, label) != NULL)
+    if (user != NULL && users_find_password(user, label) != NULL)
         return err_set(err, "%s has a password \"%s\" already", user->name, label);
     return 0;
 }
@@ -341,6 +380,50 @@ int users_add(struct users *u, const char *name, const char *label, const char *
     return 0;
 }
 
+/* In their normal forms, or NULL and the reason. */
+static char **normalize_within(const struct user *user, const char *const *only, size_t n, size_t *ret_n,
+                               struct err *err)
+{
+    char normal[ADDRESS_MAX + 1];
+    char **list = calloc(n + 1, sizeof(*list));
+    *ret_n = 0;
+    for (size_t i = 0; list != NULL && i < n; i++) {
+        int rc = 0;
+        if (pattern_normalize(slice_of(only[i]), normal, NULL) < 0 || !user_covers(user, normal))
+            rc = err_set(err, "found \"%.80s\", expected " WITHIN_EXPECTED, only[i]);
+        else if (patterns_add(&list, ret_n, normal) < 0)
+            rc = err_set(err, "out of memory");
+        if (rc < 0) {
+            patterns_clear(list, *ret_n);
+            return NULL;
+        }
+    }
+    if (list == NULL)
+        err_set(err, "out of memory");
+    return list;
+}
+
+int users_narrow(struct users *u, const char *name, const char *label, const char *const *only, size_t n_only,
+                 unsigned messages_per_hour, struct err *err)
+{
+    const struct user *user = users_find(u, slice_of(name));
+    struct user_password *p = user == NULL ? NULL : (struct user_password *)users_find_password(user, label);
+    size_t n;
+    if (p == NULL)
+        return err_set(err, "%.80s has no password \"%.80s\"", name, label);
+    if (messages_per_hour > USER_MESSAGES_PER_HOUR_MAX)
+        return err_set(err, "found %u messages an hour, expected at most %d", messages_per_hour,
+                       USER_MESSAGES_PER_HOUR_MAX);
+    char **list = normalize_within(user, only, n_only, &n, err);
+    if (list == NULL)
+        return -1;
+    patterns_clear(p->send_as, p->n_send_as);
+    p->send_as = list;
+    p->n_send_as = n;
+    p->messages_per_hour = messages_per_hour;
+    return 0;
+}
+
 int users_remove(struct users *u, const char *name, const char *label, struct err *err)
 {
     struct user *user = (struct user *)users_find(u, slice_of(name));
@@ -352,7 +435,7 @@ int users_remove(struct users *u, const char *name, const char *label, struct er
         u->n--;
         return 0;
     }
-    struct user_password *p = (struct user_password *)user_password_find(user, label);
+    struct user_password *p = (struct user_password *)users_find_password(user, label);
     if (p == NULL)
         return err_set(err, "%s has no password \"%.80s\"", user->name, label);
     user_password_clear(p);
@@ -361,26 +444,42 @@ int users_remove(struct users *u, const char *name, const char *label, struct er
     return 0;
 }
 
-/* ---- writing
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
+
+static void patterns_print(char *const *list, size_t n, FILE *out)
+{
+    fputs("send_as: [", out);
+    for (size_t i = 0; i < n; i++) {
+        fputs(i == 0 ? "" : ", ", out);
+        text_print(list[i], out);
+    }
+    fputs("]", out);
+}
+
+static void password_print(const struct user_password *p, FILE *out)
+{
+    fputs("      - {label: ", out);
+    text_print(p->label, out);
+    fputs(", hash: ", out);
+    text_print(p->hash, out);
+    if (p->n_send_as > 0) {
+        fputs(", ", out);
+        patterns_print(p->send_as, p->n_send_as, out);
+    }
+    if (p->messages_per_hour > 0)
+        fprintf(out, ", messages_per_hour: %u", p->messages_per_hour);
+    fputs("}\n", out);
+}
 
 static void user_print(const struct user *user, FILE *out)
 {
     fputs("  - name: ", out);
     text_print(user->name, out);
-    fputs("\n    send_as: [", out);
-    for (size_t i = 0; i < user->n_send_as; i++) {
-        fputs(i == 0 ? "" : ", ", out);
-        text_print(user->send_as[i], out);
-    }
-    fputs(user->n_passwords == 0 ? "]\n    passwords: []\n" : "]\n    passwords:\n", out);
-    for (size_t i = 0; i < user->n_passwords; i++) {
-        fputs("      - {label: ", out);
-        text_print(user->passwords[i].label, out);
-        fputs(", hash: ", out);
-        text_print(user->passwords[i].hash, out);
-        fputs("}\n", out);
-    }
+    fputs("\n    ", out);
+    patterns_print(user->send_as, user->n_send_as, out);
+    fputs(user->n_passwords == 0 ? "\n    passwords: []\n" : "\n    passwords:\n", out);
+    for (size_t i = 0; i < user->n_passwords; i++)
+        password_print(&user->passwords[i], out);
 }
 
 int users_save(const char *path, const struct users *u, struct err *err)

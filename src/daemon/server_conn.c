@@ -48,7 +48,7 @@ struct password_job {
     struct server_conn *sc; /* NULL: the client has gone */
     struct intake_settings *settings;
     struct strbuf login, password;
-    bool ok;
+    const struct user_password *match; /* of `settings` */
 };
 
 static void password_free(struct password_job *job)
@@ -64,20 +64,18 @@ static void password_free(struct password_job *job)
 static void password_run(void *ctx)
 {
     struct password_job *job = ctx;
-    job->ok = submission_password_ok(job->settings->users, strbuf_slice(&job->login), strbuf_slice(&job->password));
+    job->match = submission_password_check(job->settings->users, strbuf_slice(&job->login), strbuf_slice(&job->password));
 }
 
 static void password_done(void *ctx)
 {
     struct password_job *job = ctx;
     struct server_conn *sc = job->sc;
-    bool ok = job->ok;
-
+    if (sc != NULL) {
+        sc->password_job = NULL;
+        submission_auth_done(sc->session, job->match, clock_mono_ms());
+    }
     password_free(job);
-    if (sc == NULL)
-        return;
-    sc->password_job = NULL;
-    submission_auth_done(sc->session, ok, clock_mono_ms());
 }
 
 static int op_check_password(void *ctx, struct intake_settings *settings, struct slice login, struct slice password)
@@ -123,6 +121,12 @@ static void op_start_tls(void *ctx)
         conn_finish(sc->conn);
     else
         conn_start_tls(sc->conn, ssl);
+}
+
+static struct intake_settings *op_settings(void *ctx)
+{
+    struct server_conn *sc = ctx;
+    return sc->daemon->settings;
 }
 
 static void op_resume(void *ctx)
@@ -189,6 +193,7 @@ static const struct submission_ops session_ops = {
     .close = op_close,
     .start_tls = op_start_tls,
     .check_password = op_check_password,
+    .settings = op_settings,
     .resume = op_resume,
     .intake_begin = op_intake_begin,
     .intake_data = op_intake_data,

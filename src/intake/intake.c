@@ -31,6 +31,7 @@ struct intake {
     struct intake_context ctx;
     struct intake_settings *settings;
     const struct user *user; /* NULL: a DSN of our own */
+    const struct user_password *password;
     struct slice client_ip, helo, tls;
     bool extended, smtputf8, null_sender;
     struct slice mail_from;
@@ -126,6 +127,7 @@ static int copy_recipients(struct intake *in, const struct intake_envelope *enve
 static int copy_envelope(struct intake *in, const struct intake_origin *origin, const struct intake_envelope *envelope)
 {
     in->user = origin->user;
+    in->password = origin->password;
     in->client_ip = arena_copy(&in->mem, origin->client_ip);
     in->helo = arena_copy(&in->mem, origin->helo);
     in->tls = arena_copy(&in->mem, origin->tls);
@@ -241,12 +243,15 @@ static int fix_up(struct intake *in, time_t now)
 
 /* ---- step 3: who may send, and the envelope sender ------------------------------------------- */
 
+/* A password that has patterns of its own narrows the user's: they were checked to lie within them. */
 static int check_senders(struct intake *in)
 {
+    bool narrowed = in->password != NULL && in->password->n_send_as > 0;
+    char *const *send_as = narrowed ? in->password->send_as : is_own(in) ? NULL : in->user->send_as;
     struct align_request request = {
         .fields = &in->fields,
-        .send_as = is_own(in) ? NULL : (const char *const *)in->user->send_as,
-        .n_send_as = is_own(in) ? 0 : in->user->n_send_as,
+        .send_as = (const char *const *)send_as,
+        .n_send_as = narrowed ? in->password->n_send_as : is_own(in) ? 0 : in->user->n_send_as,
         .null_sender = in->null_sender,
         .mail_from = in->mail_from,
         .smtputf8 = in->smtputf8,
@@ -316,8 +321,9 @@ static void write_notes(struct intake *in)
 {
     size_t n;
     struct dkim_key *const *keys = intake_settings_keys(in->settings, in->aligned.domain, &n);
-    note(in, "accepted from %s%s%.*s, %zu recipient%s, %llu octets", is_own(in) ? "ourselves" : in->user->name,
-         in->tls.n > 0 ? " over " : "", SLICE_ARG(in->tls), in->message.n_recipients,
+    note(in, "accepted from %s%s%s%s%s%.*s, %zu recipient%s, %llu octets", is_own(in) ? "ourselves" : in->user->name,
+         in->password == NULL ? "" : " (", in->password == NULL ? "" : in->password->label,
+         in->password == NULL ? "" : ")", in->tls.n > 0 ? " over " : "", SLICE_ARG(in->tls), in->message.n_recipients,
          in->message.n_recipients == 1 ? "" : "s", (unsigned long long)stored_size(in));
     if (in->changes.n > 0)
         note(in, "changed: %s", strbuf_str(&in->changes));

@@ -43,6 +43,7 @@ static void login_failed(struct submission *s)
 static void check_password(struct submission *s, struct slice password)
 {
     struct slice login = slice_from(s->login, s->login_n);
+    (void)session_renew(s); /* nobody has logged in that could be gone */
     /* The address may have failed elsewhere since this connection was let in. */
     if (limits_locked_out(s->shared, s->ip, s->now, session_config(s))) {
         session_hang_up(s, 421, "4.7.0", "Too many failed logins");
@@ -53,17 +54,18 @@ static void check_password(struct submission *s, struct slice password)
         end_exchange(s, 454, "4.7.0", "Too many logins at the moment, try again soon");
 }
 
-void submission_auth_done(struct submission *s, bool ok, int64_t now_ms)
+void submission_auth_done(struct submission *s, const struct user_password *password, int64_t now_ms)
 {
     if (s->state != SESSION_AUTH_WAIT)
         return;
     s->now = now_ms;
-    s->user = ok ? users_find(s->settings->users, slice_from(s->login, s->login_n)) : NULL;
+    s->password = password;
+    s->user = password == NULL ? NULL : users_find(s->settings->users, slice_from(s->login, s->login_n));
     if (s->user == NULL) {
         login_failed(s);
     } else {
         log_event(LOG_LEVEL_INFO, "auth", LOG_STR("result", "ok"), LOG_STR("ip", s->ip), LOG_STR("user", s->user->name),
-                  LOG_STR("mechanism", s->auth_mechanism));
+                  LOG_STR("mechanism", s->auth_mechanism), LOG_STR("label", password->label));
         end_exchange(s, 235, "2.7.0", "Authentication successful");
     }
     if (s->state != SESSION_CLOSED)

@@ -75,7 +75,8 @@ struct submission {
     char tls[16];                   /* the version; "" = not yet */
     char helo[SESSION_HELO_MAX + 1];
     bool extended; /* EHLO */
-    const struct user *user;
+    const struct user *user; /* of `settings`, as the password that it logged in with */
+    const struct user_password *password;
     unsigned messages, errors;
 
     /* the clock: every entry of the room sets `now`; all monotonic milliseconds */
@@ -115,6 +116,8 @@ void session_reply_verdict(struct submission *s, const struct smtp_verdict *v);
 /* A reply and the end: what was under way is aborted. */
 void session_hang_up(struct submission *s, int code, const char *enhanced, const char *text);
 void session_close(struct submission *s);
+/* Outside of a transaction: the newest settings are taken up.  False when user or password are not in them. */
+bool session_renew(struct submission *s);
 /* A body or a chunk begins. */
 void session_body_begins(struct submission *s);
 const struct config *session_config(const struct submission *s);

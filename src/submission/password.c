@@ -9,6 +9,9 @@
 /* What is hashed where no user has a password at all: yescrypt with the cost that `sendas user add` uses. */
 static const char fallback_setting[] = "$y$j9T$abcdefghijklmnopqrst..$";
 
+/* The form of the passwords that `sendas user add` makes: groups of letters and digits, joined by dashes. */
+enum { PASSWORD_LETTERS = 20, GROUP_LETTERS = 4 };
+
 static bool equal_in_constant_time(const char *a, const char *b)
 {
     size_t n = strlen(a);
@@ -31,7 +34,8 @@ static const struct user *with_most_passwords(const struct users *users)
 
 /* Every login costs as many hashes as that of the user with most passwords, so that the time tells neither whether the
  * user exists nor how many passwords there are. */
-static bool matches_one(const struct user *user, const struct user *most, const char *phrase, struct crypt_data *data)
+static const struct user_password *find_match(const struct user *user, const struct user *most, const char *phrase,
+                                              struct crypt_data *data)
 {
     size_t rounds = most == NULL || most->n_passwords == 0 ? 1 : most->n_passwords;
     for (size_t i = 0; i < rounds; i++) {
@@ -43,10 +47,12 @@ static bool matches_one(const struct user *user, const struct user *most, const 
             hash = most->passwords[i].hash;
         const char *got = crypt_rn(phrase, hash, data, sizeof(*data));
         if (own && got != NULL && equal_in_constant_time(got, hash))
-            return true;
+            return &user->passwords[i];
     }
-    return false;
+    return NULL;
 }
+
+/* ---- other ways of typing it ---------------------------------------------------------------------------------- */
 
 static void remove_spaces(char *text)
 {
@@ -57,24 +63,106 @@ static void remove_spaces(char *text)
     *to = '\0';
 }
 
-bool submission_password_ok(const struct users *users, struct slice login, struct slice password)
+/* Octets of the space or dash that `p` begins with: ASCII, a no-break space (U+00A0), or what a keyboard makes of '-'
+ * (U+2010 to U+2015, U+2212); 0 when it is none. */
+static size_t separator_length(const char *p)
 {
-    char phrase[CRYPT_MAX_PASSPHRASE_SIZE];
-    if (password.n == 0 || password.n >= sizeof(phrase) || slice_find(password, '\0') < password.n)
-        return false;
-    struct crypt_data *data = calloc(1, sizeof(*data));
-    if (data == NULL)
-        return false;
-    const struct user *user = users_find(users, login), *most = with_most_passwords(users);
-    memcpy(phrase, password.p, password.n);
-    phrase[password.n] = '\0';
-    bool ok = matches_one(user, most, phrase, data);
-    if (!ok && slice_find(password, ' ') < password.n) {
-        remove_spaces(phrase);
-        ok = phrase[0] != '\0' && matches_one(user, most, phrase, data);
+    if (*p == ' ' || *p == '-')
+        return 1;
+    if (strncmp(p, "\xc2\xa0", 2) == 0)
+        return 2;
+    if (strncmp(p, "\xe2\x88\x92", 3) == 0 ||
+        (strncmp(p, "\xe2\x80", 2) == 0 && p[2] >= (char)0x90 && p[2] <= (char)0x95))
+        return 3;
+    return 0;
+}
+
+static bool is_letter_or_digit(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+/* Letters and digits in groups, as such a password was shown; false when it is none. */
+static bool regroup(const char *text, char *out)
+{
+    size_t letters = 0, n = 0;
+    while (*text != '\0') {
+        size_t skip = separator_length(text);
+        text += skip;
+        if (skip > 0)
+            continue;
+        if (!is_letter_or_digit(*text) || letters == PASSWORD_LETTERS)
+            return false;
+        if (letters > 0 && letters % GROUP_LETTERS == 0)
+            out[n++] = '-';
+        out[n++] = *text++;
+        letters++;
     }
-    wipe(phrase, sizeof(phrase));
-    wipe(data, sizeof(*data));
-    free(data);
-    return ok;
+    out[n] = '\0';
+    return letters == PASSWORD_LETTERS;
+}
+
+static void to_lower(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text >= 'A' && *text <= 'Z')
+            *text = (char)(*text - 'A' + 'a');
+}
+
+/* The ways to read what was typed, each once: as it is; without its spaces, with which other programs show app
+ * passwords; in our groups; and these in lower case, as ours are. */
+enum { READINGS_MAX = 4 };
+
+struct readings {
+    char v[READINGS_MAX][CRYPT_MAX_PASSPHRASE_SIZE];
+    size_t n;
+};
+
+/* Is what stands at v[n] one more? */
+static void keep_new(struct readings *r)
+{
+    if (r->v[r->n][0] == '\0')
+        return;
+    for (size_t i = 0; i < r->n; i++)
+        if (strcmp(r->v[i], r->v[r->n]) == 0)
+            return;
+    r->n++;
+}
+
+static void read_all(struct slice password, struct readings *r)
+{
+    const char *typed = r->v[0];
+    memcpy(r->v[0], password.p, password.n);
+    r->v[0][password.n] = '\0';
+    r->n = 1;
+    memcpy(r->v[1], typed, password.n + 1);
+    remove_spaces(r->v[1]);
+    keep_new(r);
+    if (!regroup(typed, r->v[r->n]))
+        return;
+    keep_new(r);
+    (void)regroup(typed, r->v[r->n]);
+    to_lower(r->v[r->n]);
+    keep_new(r);
+}
+
+const struct user_password *submission_password_check(const struct users *users, struct slice login,
+                                                      struct slice password)
+{
+    struct work {
+        struct crypt_data data;
+        struct readings readings;
+    } * work;
+    const struct user_password *match = NULL;
+    if (password.n == 0 || password.n >= CRYPT_MAX_PASSPHRASE_SIZE || slice_find(password, '\0') < password.n)
+        return NULL;
+    if ((work = calloc(1, sizeof(*work))) == NULL)
+        return NULL;
+    const struct user *user = users_find(users, login), *most = with_most_passwords(users);
+    read_all(password, &work->readings);
+    for (size_t i = 0; i < work->readings.n && match == NULL; i++)
+        match = find_match(user, most, work->readings.v[i], &work->data);
+    wipe(work, sizeof(*work));
+    free(work);
+    return match;
 }

@@ -108,6 +108,27 @@ static void settle(struct submission *s)
         session_hang_up(s, 421, "4.3.2", "Shutting down, try again soon");
 }
 
+/* A password that was replaced by another of its label is gone as well. */
+bool session_renew(struct submission *s)
+{
+    struct intake_settings *newest = s->ops->settings(s->ctx);
+    assert(s->txn == NULL);
+    if (newest == s->settings)
+        return true;
+    if (s->user != NULL) {
+        const struct user *user = users_find(newest->users, slice_of(s->user->name));
+        const struct user_password *password = user == NULL ? NULL : users_find_password(user, s->password->label);
+        if (password == NULL || strcmp(password->hash, s->password->hash) != 0)
+            return false;
+        s->user = user;
+        s->password = password;
+    }
+    intake_settings_ref(newest);
+    intake_settings_unref(&s->settings);
+    s->settings = newest;
+    return true;
+}
+
 /* ---- lines ------------------------------------------------------------------------------------------------ */
 
 /* The rest of a line that was refused already, up to its CRLF.  A CR at the end may be half of it: it stays. */

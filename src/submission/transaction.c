@@ -65,6 +65,10 @@ void cmd_mail(struct submission *s, struct slice args)
 {
     struct smtp_mail mail;
     struct smtp_verdict v;
+    if (!session_renew(s)) {
+        session_hang_up(s, 421, "4.7.0", "Your password is no longer valid, log in again");
+        return;
+    }
     if (smtp_mail_parse(args, &mail, &v) < 0 || admit_message(s, &mail, &v) < 0) {
         session_reply_verdict(s, &v);
         return;
@@ -124,6 +128,7 @@ int txn_begin_content(struct submission *s)
     const struct txn *t = s->txn;
     const struct intake_origin origin = {
         .user = s->user,
+        .password = s->password,
         .client_ip = slice_of(s->ip),
         .helo = slice_of(s->helo),
         .tls = slice_of(s->tls),

@@ -70,6 +70,10 @@ static const struct {
     {{"user", "add", "a@example.com", "--label"}, CLI_USAGE, ""},
     {{"user", "add", "a@example.com", "--label="}, CLI_USAGE, ""},
     {{"user", "add", "a@example.com", "--frobnicate"}, CLI_USAGE, ""},
+    {{"user", "add", "a@example.com", "--messages-per-hour", "x"}, CLI_USAGE, ""},
+    {{"user", "add", "a@example.com", "--messages-per-hour=1000001"}, CLI_USAGE, ""},
+    {{"user", "add", "a@example.com", "--only-send-as"}, CLI_USAGE, ""},
+    {{"user", "remove", "a@example.com", "--only-send-as", "x"}, CLI_USAGE, ""},
     {{"user", "remove", "a@example.com", "--send-as", "x"}, CLI_USAGE, ""},
     {{"user", "list", "x"}, CLI_USAGE, ""},
     {{"queue"}, CLI_USAGE, ""},
@@ -178,14 +182,36 @@ START_TEST(users_come_and_go)
     ck_assert_str_eq(me->send_as[0], "*@example.com");
     ck_assert_str_eq(me->passwords[0].label, "phone");
     ck_assert_str_eq(crypt(kept, me->passwords[0].hash), me->passwords[0].hash);
+    ck_assert_uint_eq(strspn(kept, "23456789abcdefghjkmnpqrstuvwxyz-"), 24);
+    for (size_t i = 0; i < 24; i++)
+        ck_assert((kept[i] == '-') == (i % 5 == 4));
     users_free(&loaded);
 
     ck_assert_int_eq(RUN("user", "add", "me@example.com", "--label", "phone", "-c", config), CLI_FAILED); /* taken */
     ck_assert_int_eq(RUN("user", "add", "me@example.com", "-c", config), CLI_OK);
     ck_assert_int_eq(RUN("user", "list", "-c", config), CLI_OK);
-    ck_assert_ptr_nonnull(strstr(out, "passwords: phone, default"));
+    ck_assert_ptr_nonnull(strstr(out, "phone"));
+    ck_assert_ptr_nonnull(strstr(out, "default"));
+    ck_assert_int_eq(
+        RUN("user", "add", "me@example.com", "--label", "shop", "--only-send-as=me@example.org", "-c", config),
+        CLI_FAILED); /* not within *@example.com */
+    ck_assert_int_eq(RUN("user", "add", "me@example.com", "--label", "shop", "--only-send-as=shop@example.com",
+                         "--messages-per-hour", "50", "-c", config),
+                     CLI_OK);
+    ck_assert_msg(users_load(users, &loaded, &err) == 0, "%s", err.text);
+    const struct user_password *shop = users_find_password(&loaded->v[0], "shop");
+    ck_assert_str_eq(shop->send_as[0], "shop@example.com");
+    ck_assert_uint_eq(shop->messages_per_hour, 50);
+    ck_assert_uint_eq(loaded->v[0].n_send_as, 1);
+    users_free(&loaded);
+    ck_assert_int_eq(RUN("user", "remove", "me@example.com", "--label", "shop", "-c", config), CLI_OK);
     ck_assert_int_eq(RUN("user", "remove", "me@example.com", "--label", "tablet", "-c", config), CLI_FAILED);
     ck_assert_int_eq(RUN("user", "remove", "me@example.com", "--label", "phone", "-c", config), CLI_OK);
+    ck_assert_ptr_null(strstr(out, "the last one"));
+    ck_assert_int_eq(RUN("user", "remove", "me@example.com", "--label", "default", "-c", config), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "the last one"));
+    ck_assert_int_eq(RUN("user", "list", "-c", config), CLI_OK); /* the user has stayed */
+    ck_assert_ptr_nonnull(strstr(out, "me@example.com"));
     ck_assert_int_eq(RUN("user", "remove", "me@example.com", "-c", config), CLI_OK);
     ck_assert_int_eq(RUN("user", "remove", "me@example.com", "-c", config), CLI_FAILED);
 

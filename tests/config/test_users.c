@@ -216,11 +216,77 @@ START_TEST(removing)
 }
 END_TEST
 
+static const char narrowed[] = "users:\n"
+                               "  - name: me@example.com\n"
+                               "    send_as: [\"*@example.com\", \"shop@B\u00dcCHER.example\"]\n"
+                               "    passwords:\n"
+                               "      - {label: gmail, hash: \"" HASH "\"}\n"
+                               "      - {label: shop, hash: \"" HASH "\", send_as: [Shop@b\u00fccher.example, "
+                               "a@EXAMPLE.com, \"*@Example.com\"], messages_per_hour: 50}\n"
+                               "      - {label: none, hash: \"" HASH "\", messages_per_hour: 0}\n";
+
+START_TEST(narrowing)
+{
+    struct users *u = parse(narrowed);
+    struct err err = {""};
+    const struct user *me = users_find(u, SLICE("ME@example.com"));
+    const struct user_password *p = users_find_password(me, "gmail");
+    ck_assert_uint_eq(p->n_send_as, 0);
+    ck_assert_uint_eq(p->messages_per_hour, 0);
+    p = users_find_password(me, "shop");
+    ck_assert_uint_eq(p->n_send_as, 3);
+    ck_assert_str_eq(p->send_as[0], "Shop@xn--bcher-kva.example");
+    ck_assert_str_eq(p->send_as[2], "*@example.com");
+    ck_assert_uint_eq(p->messages_per_hour, 50);
+    ck_assert_ptr_null(users_find_password(me, "Shop"));
+    const char *only[] = {"b@example.com", "B@Example.com", "*@example.com"};
+    ck_assert_int_eq(users_narrow(u, "me@example.com", "gmail", only, 2, 7, &err), 0);
+    p = users_find_password(me, "gmail");
+    ck_assert_uint_eq(p->n_send_as, 1);
+    ck_assert_str_eq(p->send_as[0], "b@example.com");
+    ck_assert_uint_eq(p->messages_per_hour, 7);
+    ck_assert_int_eq(users_narrow(u, "me@example.com", "shop", NULL, 0, 0, &err), 0);
+    ck_assert_uint_eq(users_find_password(me, "shop")->n_send_as, 0);
+    users_free(&u);
+}
+END_TEST
+
+static const struct {
+    const char *name, *label, *only;
+    unsigned messages;
+    const char *message;
+} narrow_refusals[] = {
+    {"you@example.com", "gmail", "a@example.com", 1, "you@example.com has no password \"gmail\""},
+    {"me@example.com", "phone", "a@example.com", 1, "me@example.com has no password \"phone\""},
+    {"me@example.com", "gmail", "a@example.com", 1000001, "found 1000001 messages an hour, expected at most 1000000"},
+    {"me@example.com", "gmail", "*@example.org", 1,
+     "found \"*@example.org\", expected an address, or \"*@\" and a domain, within what the user's own send_as allows"},
+    {"me@example.com", "gmail", "*@b\u00fccher.example", 1,
+     "found \"*@b\u00fccher.example\", expected an address, or \"*@\" and a domain, within what the user's own send_as "
+     "allows"},
+    {"me@example.com", "gmail", "*", 1,
+     "found \"*\", expected an address, or \"*@\" and a domain, within what the user's own send_as allows"},
+};
+
+START_TEST(narrowing_refused)
+{
+    struct users *u = parse(narrowed);
+    struct err err = {""};
+    const char *only[] = {"ok@example.com", narrow_refusals[_i].only};
+    ck_assert_int_eq(users_narrow(u, narrow_refusals[_i].name, narrow_refusals[_i].label, only, 2,
+                                  narrow_refusals[_i].messages, &err),
+                     -1);
+    ck_assert_str_eq(err.text, narrow_refusals[_i].message);
+    ck_assert_uint_eq(users_find_password(&u->v[0], "gmail")->n_send_as, 0);
+    users_free(&u);
+}
+END_TEST
+
 /* ---- writing --------------------------------------------------------------------------------- */
 
 START_TEST(saving)
 {
-    static const char *const texts[] = {two, "users: []\n"};
+    static const char *const texts[] = {two, "users: []\n", narrowed};
     char dir[] = "/tmp/sendas-test-XXXXXX", path[64];
     struct users *u = parse(texts[_i]), *again = NULL;
     struct err err = {""};
@@ -263,7 +329,9 @@ static Suite *suite(void)
     tcase_add_test(tc, adding);
     tcase_add_loop_test(tc, adding_refused, 0, ARRAY_LEN(refusals));
     tcase_add_test(tc, removing);
-    tcase_add_loop_test(tc, saving, 0, 2);
+    tcase_add_test(tc, narrowing);
+    tcase_add_loop_test(tc, narrowing_refused, 0, ARRAY_LEN(narrow_refusals));
+    tcase_add_loop_test(tc, saving, 0, 3);
     suite_add_tcase(s, tc);
     return s;
 }

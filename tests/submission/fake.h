@@ -17,10 +17,12 @@ struct fake {
     struct strbuf input;      /* what the session has not consumed */
     struct submission *session;
     struct submission_shared *shared;
-    struct intake_settings settings;
+    struct intake_settings settings, reloaded;
+    struct intake_settings *newest;
     struct intake *intake;
     int64_t now;
-    bool manual; /* waits are answered by the test, not at once */
+    const struct user *asked; /* whose password is being checked */
+    bool manual;              /* waits are answered by the test, not at once */
     bool no_pool, no_storage, no_memory;
     bool closed, auth_waits, auth_ok, commit_waits, may_resume;
 };
@@ -77,8 +79,14 @@ static int fake_check_password(void *ctx, struct intake_settings *settings, stru
     if (f->no_pool)
         return -1;
     f->auth_waits = true;
-    f->auth_ok = users_find(settings->users, login) != NULL && slice_eq(password, SLICE("secret"));
+    f->asked = users_find(settings->users, login);
+    f->auth_ok = f->asked != NULL && slice_eq(password, SLICE("secret"));
     return 0;
+}
+
+static struct intake_settings *fake_settings(void *ctx)
+{
+    return ((struct fake *)ctx)->newest;
 }
 
 static void fake_resume(void *ctx)
@@ -90,7 +98,8 @@ static struct intake *fake_intake_begin(void *ctx, struct intake_settings *setti
                                         const struct intake_envelope *e)
 {
     struct fake *f = ctx;
-    if (f->no_memory || f->intake != NULL || settings != &f->settings || origin->user == NULL || e->n_recipients == 0)
+    if (f->no_memory || f->intake != NULL || (settings != &f->settings && settings != f->newest) ||
+        origin->user == NULL || e->n_recipients == 0)
         return NULL;
     strbuf_add_str(&f->transcript, "A: begin <");
     strbuf_add_slice(&f->transcript, e->mail_from);
@@ -161,6 +170,7 @@ static const struct submission_ops fake_ops = {
     .close = fake_close,
     .start_tls = fake_start_tls,
     .check_password = fake_check_password,
+    .settings = fake_settings,
     .resume = fake_resume,
     .intake_begin = fake_intake_begin,
     .intake_data = fake_intake_data,
@@ -188,7 +198,7 @@ static void fake_judge(const struct fake *f, struct slice s, struct smtp_verdict
 static void fake_answer_auth(struct fake *f)
 {
     f->auth_waits = false;
-    submission_auth_done(f->session, f->auth_ok, f->now);
+    submission_auth_done(f->session, f->auth_ok && f->asked != NULL ? &f->asked->passwords[0] : NULL, f->now);
 }
 
 static void fake_answer_commit(struct fake *f, const struct smtp_verdict *v)
@@ -237,6 +247,7 @@ static void fake_init(struct fake *f)
     memset(f, 0, sizeof(*f));
     f->now = 1000000;
     f->shared = submission_shared_new();
+    f->newest = &f->settings;
     f->settings.references = 1;
     f->settings.config = config_defaults();
     f->settings.users = calloc(1, sizeof(*f->settings.users));
@@ -250,7 +261,7 @@ static void fake_init(struct fake *f)
 static void fake_open(struct fake *f, const char *tls)
 {
     f->closed = false;
-    f->session = submission_new(f->shared, &f->settings, &fake_ops, f, "192.0.2.1", slice_of(tls), f->now);
+    f->session = submission_new(f->shared, f->newest, &fake_ops, f, "192.0.2.1", slice_of(tls), f->now);
     if (f->session == NULL)
         abort();
 }
@@ -260,6 +271,7 @@ static void fake_free(struct fake *f)
     submission_free(&f->session);
     submission_shared_free(&f->shared);
     users_free(&f->settings.users);
+    users_free(&f->reloaded.users);
     config_free(&f->settings.config);
     strbuf_free(&f->transcript);
     strbuf_free(&f->input);

@@ -133,6 +133,21 @@ static void answer_commit(struct dialog *d, const char *text)
     fake_run(&d->fake);
 }
 
+/* A reload: the same configuration, and users of whom only ann may be left, with this hash (NULL: not even she). */
+static void fake_reload(struct fake *f, const char *hash)
+{
+    if (f->reloaded.references > 0)
+        abort(); /* one a test */
+    f->reloaded = f->settings;
+    f->reloaded.references = 1;
+    f->reloaded.users = calloc(1, sizeof(*f->reloaded.users));
+    if (f->reloaded.users == NULL)
+        abort();
+    if (hash != NULL && users_add(f->reloaded.users, "ann@example.com", "test", hash, NULL, 0, NULL) < 0)
+        abort();
+    f->newest = &f->reloaded;
+}
+
 /* R: what comes from below or from outside. */
 static void happen(struct dialog *d, const char *what)
 {
@@ -146,6 +161,12 @@ static void happen(struct dialog *d, const char *what)
         fake_run(f);
     } else if (strncmp(what, "commit ", 7) == 0) {
         answer_commit(d, what + 7);
+    } else if (strcmp(what, "reload") == 0) {
+        fake_reload(f, "$y$none");
+    } else if (strcmp(what, "reload without her") == 0) {
+        fake_reload(f, NULL);
+    } else if (strcmp(what, "reload with another password") == 0) {
+        fake_reload(f, "$y$other");
     } else if (strcmp(what, "shutdown") == 0) {
         submission_shutdown(f->session, f->now);
     } else if (strcmp(what, "gone") == 0) {
