@@ -12,6 +12,8 @@ enum config_prefer { CONFIG_PREFER_IPV4 = 0, CONFIG_PREFER_IPV6, CONFIG_PREFER_A
 enum config_encode { CONFIG_ENCODE_AUTO = 0, CONFIG_ENCODE_NEVER };
 enum config_delivery_tls { CONFIG_DELIVERY_OPPORTUNISTIC = 0, CONFIG_DELIVERY_REQUIRED };
 
+enum { CONFIG_PUBLIC_MAX = 16 };
+
 struct config_listener {
     char *address; /* a numeric IPv4 or IPv6 address; "::" is both families */
     uint16_t port;
@@ -95,6 +97,8 @@ struct config {
         uint16_t port;
         char **bind;
         size_t n_bind;
+        char **public; /* the addresses that the world sees, where they are not those of bind; none = those of bind */
+        size_t n_public;
         enum config_prefer prefer;
         bool allow_private;
         unsigned connections_per_domain, connections, messages_per_connection;

@@ -78,6 +78,14 @@ static void print_domains(const struct config *c, FILE *out)
     }
 }
 
+static void print_addresses(const char *key, char *const *v, size_t n, FILE *out)
+{
+    fprintf(out, "  %s: [", key);
+    for (size_t i = 0; i < n; i++)
+        fprintf(out, "%s\"%s\"", i == 0 ? "" : ", ", v[i]);
+    fputs("]\n", out);
+}
+
 static void print_lists(const struct config *c, FILE *out)
 {
     static const struct scalar duration = {.kind = SCALAR_DURATION};
@@ -93,10 +101,8 @@ static void print_lists(const struct config *c, FILE *out)
         fprintf(out, "%s\"%s@%u\"", i == 0 ? "" : ", ", c->dns.servers[i].address, c->dns.servers[i].port);
     fputs("]\n", out);
     print_section(c, "delivery", out);
-    fputs("  bind: [", out);
-    for (size_t i = 0; i < c->delivery.n_bind; i++)
-        fprintf(out, "%s\"%s\"", i == 0 ? "" : ", ", c->delivery.bind[i]);
-    fputs("]\n", out);
+    print_addresses("bind", c->delivery.bind, c->delivery.n_bind, out);
+    print_addresses("public", c->delivery.public, c->delivery.n_public, out);
     fputs(c->delivery.n_routes == 0 ? "  routes: []\n" : "  routes:\n", out);
     for (size_t i = 0; i < c->delivery.n_routes; i++) {
         fputs("    - {", out);

@@ -174,7 +174,7 @@ static const char everything[] =
     "message: {encode: never}\n"
     "queue: {path: /q.db, retry: [1s, 1d], lifetime: 36h, warn_after: 0s, history: 0s}\n"
     "dns: {servers: [192.0.2.53, \"2001:db8::53@5353\"], trust_anchor: none}\n"
-    "delivery: {port: 2525, bind: [192.0.2.1, \"2001:db8::1\"], prefer: any, allow_private: true,\n"
+    "delivery: {port: 2525, bind: [192.0.2.1, \"2001:db8::1\"], public: [\"2001:DB8::2\"], prefer: any, allow_private: true,\n"
     "  connections_per_domain: 1, connections: 2, messages_per_connection: 3, connect_timeout: 4s, tls: required,\n"
     "  ca_file: /ca.pem, routes: [{domain: Example.NET, host: 192.0.2.7},\n"
     "    {domain: example.edu, host: MX.example.edu, port: 26, tls: opportunistic},\n"
@@ -211,6 +211,8 @@ START_TEST(all_keys)
     ck_assert_str_eq(c->dns.servers[1].address, "2001:db8::53");
     ck_assert_uint_eq(c->dns.servers[1].port, 5353);
     ck_assert_uint_eq(c->delivery.n_bind, 2);
+    ck_assert_uint_eq(c->delivery.n_public, 1);
+    ck_assert_str_eq(c->delivery.public[0], "2001:db8::2");
     ck_assert_int_eq(c->delivery.prefer, CONFIG_PREFER_ANY);
     /* A route takes over delivery's port and tls; one with a login never goes in the clear unless told so. */
     ck_assert_uint_eq(c->delivery.routes[0].port, 2525);
