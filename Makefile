@@ -3,14 +3,20 @@
 #   make demo       one message, shown whole    make asan     all tests under ASan and UBSan
 #   make deps       install what is missing     make lint     clang-tidy, cppcheck
 #   make install    PREFIX, DESTDIR             make fuzz     libFuzzer on every parser (FUZZ_SECONDS each)
+#   make uninstall  what install put there      make deb      a Debian package
 #   make check-kill, check-faults   the long proofs that nothing is lost
 #   make bench      speed and cost, as ratios   make measure-queue   20,000 messages for a domain that is down
 #   make format     clang-format                (V=1 shows the commands)
 
 VERSION := 0.1.0
 PREFIX ?= /usr/local
-SYSCONFDIR ?= /etc
+SBINDIR ?= $(PREFIX)/sbin
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/sendas
 UNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
 BUILD ?= build
 CC ?= cc
 ifeq ($(origin CC),default)
@@ -45,7 +51,8 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/%.c=$(BUILD)/tests/%)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAYS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 
-.PHONY: all demo check check-only check-thunderbird unit asan asan-check lint format fuzz fuzz-build install deps clean
+.PHONY: all demo check check-only check-thunderbird unit asan lint format fuzz fuzz-build deps clean
+.PHONY: install install-files uninstall deb
 all: $(BUILD)/sendas
 
 $(BUILD)/sendas: $(BUILD)/obj/main.o $(BUILD)/libsendas.a
@@ -157,15 +164,40 @@ build/fuzz/fuzz_%: tests/fuzz/fuzz_%.c build/fuzz/libsendas.a
 
 # ---- installing ------------------------------------------------------------------------------------------
 
+# Starts and enables nothing.  Where systemd runs it makes the account and rereads the units.
 install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5 \
-		$(DESTDIR)$(PREFIX)/share/doc/sendas $(DESTDIR)$(UNITDIR)
-	install -m 755 $(BUILD)/sendas $(DESTDIR)$(PREFIX)/sbin/sendas
-	install -m 644 docs/sendas.8 $(DESTDIR)$(PREFIX)/share/man/man8/sendas.8
-	install -m 644 docs/sendas.yaml.5 $(DESTDIR)$(PREFIX)/share/man/man5/sendas.yaml.5
-	install -m 644 conf/sendas.yaml $(DESTDIR)$(PREFIX)/share/doc/sendas/sendas.yaml
-	sed 's|@PREFIX@|$(PREFIX)|g' contrib/systemd/sendas.service > $(DESTDIR)$(UNITDIR)/sendas.service
+	@$(MAKE) --no-print-directory install-files
+	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ] && [ -d /run/systemd/system ]; then \
+		systemd-sysusers $(SYSUSERSDIR)/sendas.conf && systemctl daemon-reload; fi
+	@if [ -e /etc/sendas/sendas.yaml ]; then echo 'Next: sudo systemctl restart sendas'; \
+		else echo 'Next, for your own domain: sudo sendas setup example.com'; fi
+
+INSTALLED := $(SBINDIR)/sendas $(MANDIR)/man8/sendas.8 $(MANDIR)/man5/sendas.yaml.5 $(DOCDIR)/sendas.yaml $(DOCDIR)/README.md \
+	$(UNITDIR)/sendas.service $(SYSUSERSDIR)/sendas.conf $(BASHDIR)/sendas $(ZSHDIR)/_sendas
+install-files: $(BUILD)/sendas
+	install -d $(addprefix $(DESTDIR),$(sort $(dir $(INSTALLED))))
+	install -m 755 $(BUILD)/sendas $(DESTDIR)$(SBINDIR)/sendas
+	install -m 644 docs/sendas.8 $(DESTDIR)$(MANDIR)/man8/sendas.8
+	install -m 644 docs/sendas.yaml.5 $(DESTDIR)$(MANDIR)/man5/sendas.yaml.5
+	install -m 644 conf/sendas.yaml README.md $(DESTDIR)$(DOCDIR)
+	sed 's|@SBINDIR@|$(SBINDIR)|g' contrib/systemd/sendas.service > $(DESTDIR)$(UNITDIR)/sendas.service
 	chmod 644 $(DESTDIR)$(UNITDIR)/sendas.service
+	install -m 644 contrib/systemd/sendas.sysusers $(DESTDIR)$(SYSUSERSDIR)/sendas.conf
+	cat conf/completion/next.sh conf/completion/bash.sh > $(DESTDIR)$(BASHDIR)/sendas
+	(echo '#compdef sendas'; cat conf/completion/next.sh conf/completion/zsh.sh) > $(DESTDIR)$(ZSHDIR)/_sendas
+	chmod 644 $(DESTDIR)$(BASHDIR)/sendas $(DESTDIR)$(ZSHDIR)/_sendas
+
+# Leaves configuration, keys, queue and account where they are.
+uninstall:
+	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl disable --now sendas || true; fi
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	rmdir $(DESTDIR)$(DOCDIR) 2>/dev/null || true
+	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+
+# build/sendas_VERSION_ARCHITECTURE.deb
+deb: deps
+	@$(MAKE) --no-print-directory all
+	+@conf/debian/build $(BUILD) $(VERSION)
 
 clean:
 	rm -rf build
