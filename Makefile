@@ -169,7 +169,7 @@ install: all
 	@$(MAKE) --no-print-directory install-files
 	@if [ -z '$(DESTDIR)' ] && [ "$$(id -u)" = 0 ] && [ -d /run/systemd/system ]; then \
 		systemd-sysusers $(SYSUSERSDIR)/sendas.conf && systemctl daemon-reload; fi
-	@if [ -e /etc/sendas/sendas.yaml ]; then echo 'Next: sudo systemctl restart sendas'; \
+	@if [ -n '$(DESTDIR)' ]; then :; elif [ -e /etc/sendas/sendas.yaml ]; then echo 'Next: sudo systemctl restart sendas'; \
 		else echo 'Next, for your own domain: sudo sendas setup example.com'; fi
 
 INSTALLED := $(SBINDIR)/sendas $(MANDIR)/man8/sendas.8 $(MANDIR)/man5/sendas.yaml.5 $(DOCDIR)/sendas.yaml $(DOCDIR)/README.md \
