@@ -25,7 +25,8 @@ _sendas_next()
         return
     fi
     # "key new DOMAIN [--type rsa|ed25519] | list": the action, if there are some, then what stands behind it.
-    usage=$("$program" "$1" --help 2>/dev/null | sed -n '1s/^usage: sendas [a-z]* *//p')
+    usage=$("$program" "$1" --help 2>/dev/null | awk '/^$/ { exit } { printf "%s ", $0 }' |
+        sed 's/  */ /g; s/ $//; s/^usage: sendas [a-z]* *//')
     case $usage in
         '')
             return
