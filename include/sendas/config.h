@@ -123,6 +123,8 @@ int config_load(const char *path, struct config **ret, struct err *err);
 /* The same for looking at a configuration where it will not run: files it names that are not there or cannot be read are
  * told in `warnings`, a line each, and are no error; what is there and wrong, such as a secret open to all, is one. */
 int config_load_lenient(const char *path, struct config **ret, struct strbuf *warnings, struct err *err);
+/* The same without a look at the files it names. */
+int config_load_text(const char *path, struct config **ret, struct err *err);
 /* Every default, as if an empty file were legal: hostname "", no domains. */
 struct config *config_defaults(void);
 void config_free(struct config **pc);

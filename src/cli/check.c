@@ -1,117 +1,12 @@
-/* `sendas check`: what is really published and reachable. */
+/* `sendas check`: what is really published and reachable.  The command, and the rounds in which its checks run. */
 #include "check.h"
 
 #include "internal.h"
 #include "records.h"
 
-#include "sendas/dns.h"
-
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- the run -------------------------------------------------------------------------------------------------- */
-
-void check_begin(struct check_run *r, const struct config *c, struct lookup dns, int64_t now)
-{
-    *r = (struct check_run){.memory = ARENA_INIT(CHECK_MEMORY_MAX), .config = c, .dns = dns, .now = now};
-    r->end = &r->first;
-    for (size_t i = 0; i < c->delivery.n_routes; i++)
-        if (strcmp(c->delivery.routes[i].domain, "*") == 0)
-            r->smarthost = c->delivery.routes[i].host;
-}
-
-struct check_item *check_add(struct check_run *r, const char *id, const char *domain, enum check_status status)
-{
-    struct check_item *item = arena_alloc(&r->memory, sizeof(*item));
-    const char *copy = arena_strdup(&r->memory, slice_of(id));
-    if (item == NULL || copy == NULL) {
-        r->failed = true;
-        item = &r->spare;
-        copy = "";
-    } else {
-        *r->end = item;
-        r->end = &item->next;
-    }
-    item->id = copy;
-    item->domain = domain;
-    item->status = status;
-    item->found = item->expected = item->fix = "";
-    return item;
-}
-
-/* Records are anybody's octets, and they go to a terminal. */
-static const char *clean(struct check_run *r, struct slice text)
-{
-    char *copy = arena_strdup(&r->memory, text);
-    bool utf8 = slice_is_utf8(text);
-    if (copy == NULL) {
-        r->failed = true;
-        return "";
-    }
-    for (size_t i = 0; i < text.n; i++) {
-        unsigned char c = (unsigned char)copy[i];
-        /* U+0080 to U+009F, the other control characters, are C2 80 to C2 9F */
-        bool c1 = c == 0xc2 && i + 1 < text.n && (unsigned char)copy[i + 1] < 0xa0;
-        if (c1)
-            copy[i + 1] = '?';
-        if (c < 0x20 || c == 0x7f || c1 || (c >= 0x80 && !utf8))
-            copy[i] = '?';
-    }
-    return copy;
-}
-
-const char *check_text(struct check_run *r, const char *format, ...)
-{
-    char *text = NULL;
-    va_list args;
-    va_start(args, format);
-    int n = vasprintf(&text, format, args);
-    va_end(args);
-    if (n < 0) {
-        r->failed = true;
-        return "";
-    }
-    const char *ret = clean(r, slice_from(text, (size_t)n));
-    free(text);
-    return ret;
-}
-
-void check_tell(struct check_run *r, struct check_item *item, struct strbuf *found, const char *expected,
-                struct strbuf *fix)
-{
-    r->failed = r->failed || found->failed || fix->failed;
-    item->found = clean(r, strbuf_slice(found));
-    item->expected = expected;
-    item->fix = clean(r, strbuf_slice(fix));
-    strbuf_free(found);
-    strbuf_free(fix);
-}
-
-void check_no_answer(struct check_run *r, struct check_item *item, const char *name)
-{
-    item->status = CHECK_WARN;
-    item->unknown = true;
-    item->found =
-        check_text(r, "DNS gave no answer for %s (no server answered, or its answer is broken or forged)", name);
-    item->fix = "try again later; if it stays so, look at the name servers of that domain and at dns.servers";
-}
-
-struct lookup_answer check_ask(struct check_run *r, const char *name, enum lookup_status *worst, unsigned type)
-{
-    struct lookup_answer answer = {.status = LOOKUP_TEMPFAIL};
-    r->dns.query(r->dns.ctx, &r->memory, name, type, &answer);
-    if (answer.status == LOOKUP_TEMPFAIL && worst != NULL)
-        *worst = LOOKUP_TEMPFAIL;
-    return answer;
-}
-
-void check_join(struct strbuf *list)
-{
-    if (list->n > 0)
-        strbuf_add_str(list, "; ");
-}
-
-/* ---- the command ------------------------------------------------------------------------------------------------ */
+#include <unistd.h>
 
 struct options {
     const char *domain;
@@ -134,87 +29,225 @@ static int parse_arguments(const struct cli_args *args, struct options *o)
     return CLI_OK;
 }
 
-static void check_all(struct check_run *r, const struct config_domain *only)
+/* ---- the checks, in the order in which they are told ---------------------------------------------- */
+
+static void dnssec_of(struct check_run *r, const struct config_domain *d)
 {
-    const struct config *c = r->config;
-    check_hostname(r);
-    check_ptr(r);
-    for (size_t i = 0; i < c->n_domains; i++) {
-        const struct config_domain *d = &c->domains[i];
-        if (only != NULL && only != d)
-            continue;
-        check_spf(r, d->name);
-        check_dkim(r, d);
-        check_dmarc(r, d->name);
-        check_mx(r, d->name);
+    check_dnssec(r, d->name);
+}
+
+static void spf_of(struct check_run *r, const struct config_domain *d)
+{
+    check_spf(r, d->name);
+}
+
+static void mx_of(struct check_run *r, const struct config_domain *d)
+{
+    check_mx(r, d->name);
+}
+
+/* One of the three is set. */
+struct kind {
+    const char *name;
+    void (*of_host)(struct check_run *r);
+    void (*of_domain)(struct check_run *r, const struct config_domain *d);
+    void (*of_key)(struct check_run *r, const struct config_domain *d, const struct config_key *k);
+};
+
+static const struct kind host_first[] = {
+    {.name = "hostname", .of_host = check_hostname},
+    {.name = "ptr", .of_host = check_ptr},
+    {.name = "helo", .of_host = check_helo},
+};
+
+static const struct kind domain_kinds[] = {
+    {.name = "dns", .of_domain = dnssec_of}, {.name = "spf", .of_domain = spf_of},
+    {.name = "dkim", .of_key = check_dkim},  {.name = "dmarc", .of_domain = check_dmarc},
+    {.name = "mx", .of_domain = mx_of},      {.name = "return_path", .of_domain = check_return_path},
+};
+
+static const struct kind host_last[] = {
+    {.name = "certificate", .of_host = check_certificate},
+    {.name = "port25", .of_host = check_port25},
+    {.name = "dnsbl", .of_host = check_dnsbl},
+    {.name = "files", .of_host = check_files},
+    {.name = "daemon", .of_host = check_daemon},
+};
+
+/* ---- rounds ---------------------------------------------------------------------------------- */
+
+struct job {
+    const struct kind *kind;
+    const struct config_domain *domain;
+    const struct config_key *key;
+    struct check_run run;
+    bool done;
+};
+
+struct jobs {
+    struct job *v;
+    size_t n;
+};
+
+static void add(struct jobs *jobs, const struct kind *kind, const struct config_domain *d, const struct config_key *k)
+{
+    jobs->v[jobs->n++] = (struct job){.kind = kind, .domain = d, .key = k};
+}
+
+static void add_domain(struct jobs *jobs, const struct config_domain *d)
+{
+    for (size_t i = 0; i < ARRAY_LEN(domain_kinds); i++) {
+        if (domain_kinds[i].of_key == NULL)
+            add(jobs, &domain_kinds[i], d, NULL);
+        for (size_t k = 0; domain_kinds[i].of_key != NULL && k < d->n_keys; k++)
+            add(jobs, &domain_kinds[i], d, &d->keys[k]);
     }
-    check_certificate(r);
-    check_port25(r);
-    check_dnsbl(r);
-    check_files(r);
+}
+
+static int add_all(struct jobs *jobs, const struct config *c, const struct config_domain *only)
+{
+    size_t n = ARRAY_LEN(host_first) + ARRAY_LEN(host_last);
+    for (size_t i = 0; i < c->n_domains; i++)
+        n += ARRAY_LEN(domain_kinds) + c->domains[i].n_keys;
+    jobs->v = calloc(n, sizeof(*jobs->v));
+    if (jobs->v == NULL)
+        return -1;
+    for (size_t i = 0; i < ARRAY_LEN(host_first); i++)
+        add(jobs, &host_first[i], NULL, NULL);
+    for (size_t i = 0; i < c->n_domains; i++)
+        if (only == NULL || only == &c->domains[i])
+            add_domain(jobs, &c->domains[i]);
+    for (size_t i = 0; i < ARRAY_LEN(host_last); i++)
+        add(jobs, &host_last[i], NULL, NULL);
+    return 0;
+}
+
+static void run_job(struct job *job, const struct check_run *like)
+{
+    struct check_run *r = &job->run;
+    arena_free(&r->memory);
+    check_begin(r, like->config, like->world, like->now);
+    r->only = like->only;
+    r->n_addresses = like->n_addresses;
+    r->origin = like->origin;
+    r->addresses_unknown = like->addresses_unknown;
+    r->nat = like->nat;
+    memcpy(r->addresses, like->addresses, sizeof(r->addresses));
+    if (job->kind->of_host != NULL)
+        job->kind->of_host(r);
+    else if (job->kind->of_domain != NULL)
+        job->kind->of_domain(r, job->domain);
+    else
+        job->kind->of_key(r, job->domain, job->key);
+}
+
+/* What the terminal shows while one waits. */
+static void tell_progress(const struct jobs *jobs, bool wanted, bool end)
+{
+    struct strbuf names = STRBUF_INIT;
+    const char *last = "";
+    if (!wanted)
+        return;
+    for (size_t i = 0; i < jobs->n && !end && names.n < 60; i++) {
+        if (jobs->v[i].done || strcmp(jobs->v[i].kind->name, last) == 0)
+            continue;
+        last = jobs->v[i].kind->name;
+        strbuf_addf(&names, " %s", last);
+    }
+    fprintf(stderr, "\r\033[K%s%s", names.n > 0 ? "waiting for:" : "", strbuf_str(&names));
+    fflush(stderr);
+    strbuf_free(&names);
+}
+
+/* All that lack an answer, again.  True when none does any more. */
+static bool run_round(struct jobs *jobs, struct check_run *r, struct check_asker *asker)
+{
+    bool complete = true;
+    const struct config_domain *only = r->only;
+    arena_free(&r->memory);
+    check_begin(r, r->config, r->world, r->now);
+    r->only = only;
+    check_addresses(r);
+    bool settled = check_asker_missed(asker) == 0;
+    for (size_t i = 0; i < jobs->n; i++) {
+        struct job *job = &jobs->v[i];
+        if (job->done)
+            continue;
+        run_job(job, r);
+        job->done = check_asker_missed(asker) == 0 && settled;
+        complete = complete && job->done;
+    }
+    return complete;
+}
+
+/* The items stay in the memory of their jobs. */
+static void gather(struct jobs *jobs, struct check_run *r)
+{
+    for (size_t i = 0; i < jobs->n; i++) {
+        struct check_run *from = &jobs->v[i].run;
+        r->failed = r->failed || from->failed;
+        *r->end = from->first;
+        r->end = from->first == NULL ? r->end : from->end;
+    }
 }
 
 static int report(struct check_run *r, const struct options *o, bool several)
 {
     int code = check_any_failed(r) ? CLI_FAILED : CLI_OK;
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    bool colour = isatty(STDOUT_FILENO) && (term == NULL || strcmp(term, "dumb") != 0) &&
+                  (no_colour == NULL || *no_colour == '\0');
     if (r->failed)
         return cli_fail(CLI_FAILED, "out of memory");
     if (!o->json) {
-        check_print(r, several, stdout);
+        check_print(r, several, colour, stdout);
         return code;
     }
     int written = cli_print_json(check_json(r, several));
     return written != CLI_OK ? written : code;
 }
 
-/* Where no server answers at all, the second question that was waited for in vain is the last. */
-enum { VAIN_MAX = 2, VAIN_MS = 5000 };
-
-struct patience {
-    struct lookup dns;
-    unsigned in_vain; /* one after the other */
-};
-
-static void query_patiently(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret)
+static int run(const struct config *c, const struct options *o, const struct config_domain *only)
 {
-    struct patience *p = ctx;
-    int64_t begun = clock_mono_ms();
-    *ret = (struct lookup_answer){.status = LOOKUP_TEMPFAIL};
-    if (p->in_vain >= VAIN_MAX)
-        return;
-    p->dns.query(p->dns.ctx, a, name, type, ret);
-    bool vain = ret->status == LOOKUP_TEMPFAIL && clock_mono_ms() - begun >= VAIN_MS;
-    p->in_vain = vain ? p->in_vain + 1 : 0;
-}
-
-static int run(const struct config *c, const struct options *o)
-{
-    struct dns_blocking *network = NULL;
+    struct check_asker *asker = NULL;
     struct check_run r;
+    struct jobs jobs = {NULL, 0};
     struct err err;
-    const struct config_domain *only = o->domain == NULL ? NULL : config_find_domain(c, slice_of(o->domain));
-    if (o->domain != NULL && only == NULL)
-        return cli_fail(CLI_USAGE, "%s is none of the domains in %s", o->domain, c->path);
-    if (dns_blocking_open(c, &network, &err) < 0)
+    bool progress = isatty(STDERR_FILENO) && isatty(STDOUT_FILENO);
+    if (check_asker_open(c, &asker, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
-    struct patience patience = {.dns = dns_blocking_lookup(network)};
-    check_begin(&r, c, (struct lookup){query_patiently, &patience}, clock_wall_ms() / 1000);
-    check_all(&r, only);
+    check_begin(&r, c, check_asker_world(asker), clock_wall_ms() / 1000);
+    r.only = only;
+    r.failed = add_all(&jobs, c, only) < 0;
+    while (!r.failed && !run_round(&jobs, &r, asker)) {
+        tell_progress(&jobs, progress, false);
+        check_asker_wait(asker);
+    }
+    tell_progress(&jobs, progress, true);
+    gather(&jobs, &r);
     int code = report(&r, o, only == NULL && c->n_domains > 1);
+    for (size_t i = 0; i < jobs.n; i++)
+        arena_free(&jobs.v[i].run.memory);
+    free(jobs.v);
     arena_free(&r.memory);
-    dns_blocking_close(&network);
+    check_asker_close(&asker);
     return code;
 }
 
 int cli_check(const struct cli_args *args)
 {
     struct options o = {.domain = NULL};
+    const struct config_domain *only = NULL;
     struct config *c = NULL;
+    struct err err;
     int code = parse_arguments(args, &o);
+    /* What is wrong with the files that it names is for a check to say. */
+    if (code == CLI_OK && config_load_text(args->config_path, &c, &err) < 0)
+        code = cli_fail(CLI_USAGE, "%s", err.text);
+    if (code == CLI_OK && o.domain != NULL && (only = config_find_domain(c, slice_of(o.domain))) == NULL)
+        code = cli_fail(CLI_USAGE, "%s is none of the domains in %s", o.domain, c->path);
     if (code == CLI_OK)
-        code = cli_config_load(args, NULL, &c);
-    if (code == CLI_OK)
-        code = run(c, &o);
+        code = run(c, &o, only);
     config_free(&c);
     return code;
 }

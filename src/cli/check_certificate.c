@@ -51,6 +51,11 @@ void check_certificate_judge(struct check_run *r, const struct check_certificate
     else if (f->untrusted != NULL)
         set(item, CHECK_FAIL, check_text(r, "it is not trusted: %s", f->untrusted),
             "put the whole chain into tls.certificate (fullchain.pem, not cert.pem)");
+    else if (f->listener != NULL)
+        set(item, CHECK_FAIL,
+            check_text(r, "%s presents another certificate than the file's, valid until %s", f->listener,
+                       day(r, f->served_after)),
+            "systemctl reload sendas (or kill -HUP); if it stays so, the log says why the new one was not taken");
     else if (f->not_after - r->now < (int64_t)WARN_DAYS * DAY_S)
         set(item, CHECK_WARN, check_text(r, "it expires on %s", day(r, f->not_after)),
             "renew it, and see why it was not");
@@ -66,9 +71,10 @@ static int64_t seconds_of(const ASN1_TIME *t)
     return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
-static BIO *open_pem(const char *path, bool secret, struct strbuf *pem, struct err *err)
+/* Who else may read it is for `files` to say. */
+static BIO *open_pem(const char *path, struct strbuf *pem, struct err *err)
 {
-    if (file_read(path, PEM_MAX, secret, pem, err) < 0)
+    if (file_read(path, PEM_MAX, false, pem, err) < 0)
         return NULL;
     BIO *bio = BIO_new_mem_buf(strbuf_str(pem), (int)pem->n);
     if (bio == NULL)
@@ -81,7 +87,7 @@ static STACK_OF(X509) * load_chain(const char *path, struct err *err)
 {
     struct strbuf pem = STRBUF_INIT;
     STACK_OF(X509) *chain = sk_X509_new_null();
-    BIO *bio = open_pem(path, false, &pem, err);
+    BIO *bio = open_pem(path, &pem, err);
     X509 *x;
     while (bio != NULL && chain != NULL && sk_X509_num(chain) < CHAIN_MAX &&
            (x = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL)
@@ -109,7 +115,7 @@ static EVP_PKEY *load_key(const char *path, struct err *err)
 {
     struct strbuf pem = STRBUF_INIT;
     EVP_PKEY *key = NULL;
-    BIO *bio = open_pem(path, true, &pem, err);
+    BIO *bio = open_pem(path, &pem, err);
     if (bio != NULL && (key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)) == NULL)
         err_set(err, "%s: no private key in PEM form without a passphrase found", path);
     BIO_free(bio);
@@ -135,35 +141,100 @@ static const char *verify(X509 *leaf, STACK_OF(X509) * chain)
     return why;
 }
 
-static void describe(const struct config *c, STACK_OF(X509) * chain, EVP_PKEY *key, struct check_certificate *f)
+static void describe(const struct config *c, const STACK_OF(X509) * chain, struct check_certificate *f)
 {
     X509 *leaf = sk_X509_value(chain, 0);
-    f->matches = X509_check_private_key(leaf, key) == 1;
     f->covers = X509_check_host(leaf, c->hostname, strlen(c->hostname), 0, NULL) == 1;
     f->not_before = seconds_of(X509_get0_notBefore(leaf));
     f->not_after = seconds_of(X509_get0_notAfter(leaf));
-    f->untrusted = verify(leaf, chain);
+    f->untrusted = verify(leaf, (STACK_OF(X509) *)chain);
     f->self_signed = f->untrusted != NULL && X509_check_issued(leaf, leaf) == X509_V_OK;
     X509_NAME_oneline(X509_get_issuer_name(leaf), f->issuer, sizeof(f->issuer));
     ERR_clear_error();
 }
 
-void check_certificate(struct check_run *r)
+static STACK_OF(X509) * read_files(const struct config *c, struct check_certificate *f)
 {
-    const struct config *c = r->config;
+    STACK_OF(X509) *chain = load_chain(c->tls.certificate, &f->problem);
+    EVP_PKEY *key = chain == NULL ? NULL : load_key(c->tls.key, &f->problem);
+    f->matches = key != NULL && X509_check_private_key(sk_X509_value(chain, 0), key) == 1;
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    return chain;
+}
+
+static void no_certificate(struct check_run *r)
+{
+    struct check_item *item = check_add(r, "certificate", NULL, CHECK_WARN);
+    item->unknown = true;
+    item->expected = check_text(r, "a certificate for %s by a CA that all trust, with its chain", r->config->hostname);
+    item->found = "sendas obtains it itself (tls.acme), and no listener presents one yet";
+    item->fix = "see daemon; when sendas runs, its log tells how far it has got";
+}
+
+/* What each listener presents; false when one of them has not been asked yet. */
+static bool ask_listeners(struct check_run *r, const STACK_OF(X509) * *served)
+{
+    bool known = true;
+    for (size_t i = 0; i < r->config->n_listen; i++) {
+        struct check_contact to;
+        struct check_reached reached;
+        check_listener_contact(r->config, &r->config->listen[i], &to);
+        known = r->world->contact(r->world->ctx, &to, &reached) && known;
+        served[i] = reached.chain;
+    }
+    return known;
+}
+
+/* The first that presents another certificate than the file's. */
+static void compare(struct check_run *r, const X509 *leaf, const STACK_OF(X509) *const *served,
+                    struct check_certificate *f)
+{
+    for (size_t i = 0; i < r->config->n_listen && f->listener == NULL; i++) {
+        X509 *theirs = served[i] == NULL ? NULL : sk_X509_value(served[i], 0);
+        if (theirs == NULL || X509_cmp(leaf, theirs) == 0)
+            continue;
+        f->listener = check_text(r, "port %u", r->config->listen[i].port);
+        f->served_after = seconds_of(X509_get0_notAfter(theirs));
+    }
+}
+
+static void judge_file(struct check_run *r, const STACK_OF(X509) *const *served)
+{
     struct check_certificate facts = {.problem = {""}};
-    if (c->tls.certificate[0] == '\0') {
-        struct check_item *item = check_add(r, "certificate", NULL, CHECK_WARN);
-        item->unknown = true;
-        item->found = "it is not in a file that is named in the configuration";
-        item->fix = "look at what the daemon presents: openssl s_client -starttls smtp -connect HOST:587";
+    STACK_OF(X509) *chain = read_files(r->config, &facts);
+    if (chain != NULL) {
+        describe(r->config, chain, &facts);
+        compare(r, sk_X509_value(chain, 0), served, &facts);
+    }
+    check_certificate_judge(r, &facts);
+    sk_X509_pop_free(chain, X509_free);
+}
+
+/* tls.acme: there is no file of ours to look at. */
+static void judge_served(struct check_run *r, const STACK_OF(X509) *const *served)
+{
+    struct check_certificate facts = {.problem = {""}, .matches = true}; /* or the handshake would have failed */
+    const STACK_OF(X509) *chain = NULL;
+    for (size_t i = 0; i < r->config->n_listen && chain == NULL; i++)
+        chain = served[i];
+    if (chain == NULL) {
+        no_certificate(r);
         return;
     }
-    STACK_OF(X509) *chain = load_chain(c->tls.certificate, &facts.problem);
-    EVP_PKEY *key = chain == NULL ? NULL : load_key(c->tls.key, &facts.problem);
-    if (key != NULL)
-        describe(c, chain, key, &facts);
+    describe(r->config, chain, &facts);
     check_certificate_judge(r, &facts);
-    EVP_PKEY_free(key);
-    sk_X509_pop_free(chain, X509_free);
+}
+
+void check_certificate(struct check_run *r)
+{
+    const STACK_OF(X509) **served = arena_alloc_array(&r->memory, r->config->n_listen + 1, sizeof(STACK_OF(X509) *));
+    if (served == NULL)
+        r->failed = true;
+    else if (!ask_listeners(r, served))
+        return; /* this runs again */
+    else if (r->config->tls.certificate[0] != '\0')
+        judge_file(r, served);
+    else
+        judge_served(r, served);
 }

@@ -1,5 +1,4 @@
-/* Can the daemon read and write what it must, and nobody else what is secret?  What the configuration's loader refuses
- * (a secret open to all) is told there; here it is seen with the daemon's eyes. */
+/* Can the daemon read and write what it must, and nobody else what is secret?  Seen with the daemon's eyes, whoever asks. */
 #include "check.h"
 
 #include "files.h"
@@ -72,7 +71,8 @@ struct look {
     bool wrong;
 };
 
-static void look_at(struct look *l, const char *path, bool secret, bool folder)
+/* False: it is wrong, which is told. */
+static bool look_at(struct look *l, const char *path, bool secret, bool folder)
 {
     struct check_file f = {.path = path, .secret = secret, .folder = folder};
     struct stat st;
@@ -84,8 +84,10 @@ static void look_at(struct look *l, const char *path, bool secret, bool folder)
         f.gid = st.st_gid;
     }
     l->n++;
-    if (check_file_judge(&f, l->who, &l->found, &l->fix))
-        l->wrong = true;
+    if (!check_file_judge(&f, l->who, &l->found, &l->fix))
+        return true;
+    l->wrong = true;
+    return false;
 }
 
 /* Root asks for the daemon's user, if there is one; everybody else for himself. */
@@ -104,8 +106,7 @@ static void look_at_users(struct look *l, const struct config *c)
 {
     struct users *users = NULL;
     struct err err;
-    look_at(l, c->users_path, true, false);
-    if (access(c->users_path, R_OK) < 0)
+    if (!look_at(l, c->users_path, true, false))
         return;
     int status = users_load(c->users_path, &users, &err);
     if (status == 0 && users->n > 0) {

@@ -5,178 +5,185 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum { WAIT_MS = 10000, TRIES_MAX = 2, SMTPS_PORT = 465 };
+enum { SMTPS_PORT = 465, RECEIVERS_MAX = 4, HOST_TRIES_MAX = 2 };
+
+/* Where nearly everybody has somebody to write to. */
+static const char *const receivers[RECEIVERS_MAX] = {"gmail.com", "outlook.com", "yahoo.com", "icloud.com"};
 
 /* ---- judging --------------------------------------------------------------------------------- */
 
-static void judge_closed(struct check_run *r, struct check_item *item, const struct check_port *f)
+static const char *why_closed(int error)
 {
-    item->status = CHECK_FAIL;
-    item->found = check_text(r, "cannot connect to %s [%s] port %u: %s", f->host, f->address, f->port,
-                             f->error == ETIMEDOUT ? "no answer within 10 s" : strerror(f->error));
-    if (f->override)
-        item->fix = "see that delivery.routes names the right host and port, and that no firewall is between";
-    else if (f->error == EADDRNOTAVAIL)
-        item->fix = "delivery.bind names an address that this machine does not have";
-    else
-        item->fix = check_text(r,
-                               "ask your provider to open outgoing port %u, or send through a smarthost: "
-                               "delivery.routes: [{domain: \"*\", host: ..., port: 587, tls: required}]",
-                               f->port);
+    return error == ETIMEDOUT ? "no answer" : strerror(error);
+}
+
+/* How the tries of one family ended. */
+struct outcome {
+    size_t tried, open, timed_out, unreachable;
+    const struct check_try *first; /* that failed */
+    const struct check_try *refusal;
+    const struct check_try *good;
+};
+
+static struct outcome sum_up(const struct check_port *f, bool ipv6)
+{
+    struct outcome o = {0};
+    for (size_t i = 0; i < f->n; i++) {
+        const struct check_try *t = &f->tries[i];
+        if (check_is_ipv6(t->contact.address) != ipv6)
+            continue;
+        bool said_no = t->reached.greeting[0] == '4' || t->reached.greeting[0] == '5';
+        o.tried++;
+        if (t->reached.error == 0) {
+            o.open++;
+            o.refusal = said_no && o.refusal == NULL ? t : o.refusal;
+            o.good = !said_no && (o.good == NULL || o.good->reached.greeting[0] == '\0') ? t : o.good;
+            continue;
+        }
+        o.timed_out += t->reached.error == ETIMEDOUT;
+        o.unreachable += t->reached.error == ENETUNREACH || t->reached.error == EHOSTUNREACH;
+        o.first = o.first == NULL ? t : o.first;
+    }
+    return o;
+}
+
+static const char *tell_closed(struct check_run *r, const struct outcome *o, uint16_t port)
+{
+    const struct check_try *t = o->first;
+    return check_text(r, "cannot connect to %s [%s] port %u: %s%s", t->host, t->contact.address, port,
+                      why_closed(t->reached.error), o->tried > 1 ? "; nor to others" : "");
+}
+
+static const char *advise_closed(struct check_run *r, const struct check_port *f, const struct outcome *o)
+{
+    if (f->override != NULL)
+        return "see that delivery.routes names the right host and port, and that no firewall is between";
+    if (o->first->reached.error == EADDRNOTAVAIL)
+        return "delivery.bind names an address that this machine does not have";
+    const char *smarthost =
+        "or send through a smarthost: delivery.routes: [{domain: \"*\", host: ..., port: 587, tls: required}]";
+    if (o->unreachable == o->tried)
+        return check_text(r, "see that this machine has a route to the Internet (ip route), %s", smarthost);
+    if (o->timed_out > 0)
+        return check_text(
+            r,
+            "somebody drops what goes to port %u: ask your provider, in words such as \"please unblock outgoing "
+            "TCP port %u for my mail server\", %s",
+            f->port, f->port, smarthost);
+    return check_text(
+        r,
+        "somebody on the way refuses port %u: look at the firewall of this machine, then ask your provider to "
+        "open outgoing port %u, %s",
+        f->port, f->port, smarthost);
+}
+
+static void judge_open(struct check_run *r, struct check_item *item, const struct check_port *f,
+                       const struct outcome *o)
+{
+    const struct check_try *t = o->good != NULL ? o->good : o->refusal;
+    item->found = check_text(r, "%s [%s] port %u%s%s", t->host, t->contact.address, f->port,
+                             t->reached.greeting[0] != '\0' ? ": " : "", t->reached.greeting);
+    if (o->good != NULL && t->reached.greeting[0] == '\0' && f->port != SMTPS_PORT) {
+        item->status = CHECK_WARN;
+        item->found = check_text(r, "%s, but no greeting came", item->found);
+        item->fix =
+            "try again; if it stays so, somebody on the way takes the connections for himself: ask your provider";
+    }
+    if (o->refusal == NULL)
+        return;
+    t = o->refusal;
+    item->status = CHECK_WARN;
+    item->found = check_text(r, "%s [%s] port %u says: %s", t->host, t->contact.address, f->port, t->reached.greeting);
+    item->fix = "it does not want this server for now; its words tell why";
 }
 
 void check_port_judge(struct check_run *r, const struct check_port *f)
 {
     struct check_item *item = check_add(r, "port25", NULL, CHECK_PASS);
-    item->expected = check_text(r, "a connection to port %u of %s", f->port, f->override ? f->host : "gmail.com's MX");
-    if (f->unknown) {
-        check_no_answer(r, item, f->host);
-    } else if (f->address[0] == '\0') {
-        item->status = f->override ? CHECK_FAIL : CHECK_WARN;
-        item->unknown = !f->override;
-        item->found = check_text(r, "%s has no address that could be tried", f->host);
-        item->fix = f->override ? "correct the host in delivery.routes" : "see that this machine's DNS is right";
-    } else if (f->error != 0) {
-        judge_closed(r, item, f);
-    } else if (f->greeting[0] == '4' || f->greeting[0] == '5') {
-        item->status = CHECK_WARN;
-        item->found = check_text(r, "%s [%s] port %u says: %s", f->host, f->address, f->port, f->greeting);
-        item->fix = "it does not want this server for now; its words tell why";
+    struct outcome v4 = sum_up(f, false), v6 = sum_up(f, true);
+    item->expected =
+        check_text(r, "a connection to port %u of %s", f->port, f->override != NULL ? f->override : "large receivers");
+    if (f->n == 0 && f->unknown != NULL) {
+        check_no_answer(r, item, f->unknown, f->override != NULL ? DNS_A : DNS_MX);
+    } else if (f->n == 0) {
+        item->status = f->override != NULL ? CHECK_FAIL : CHECK_WARN;
+        item->unknown = f->override == NULL;
+        item->found =
+            check_text(r, "%s has no address that could be tried", f->override != NULL ? f->override : receivers[0]);
+        item->fix =
+            f->override != NULL ? "correct the host in delivery.routes" : "see that this machine's DNS is right";
+    } else if (v4.open + v6.open == 0) {
+        const struct outcome *o = v4.tried > 0 ? &v4 : &v6;
+        item->status = CHECK_FAIL;
+        item->found = tell_closed(r, o, f->port);
+        item->fix = advise_closed(r, f, o);
     } else {
-        item->found = check_text(r, "%s [%s] port %u%s%s", f->host, f->address, f->port,
-                                 f->greeting[0] != '\0' ? ": " : "", f->greeting);
+        judge_open(r, item, f, v4.open > 0 ? &v4 : &v6);
+        const struct outcome *shut = v4.tried > 0 && v4.open == 0 ? &v4 : v6.tried > 0 && v6.open == 0 ? &v6 : NULL;
+        if (shut == NULL || item->status != CHECK_PASS)
+            return;
+        item->status = CHECK_WARN;
+        item->found = check_text(r, "by %s only: %s", shut == &v4 ? "IPv6" : "IPv4", tell_closed(r, shut, f->port));
+        item->fix = check_text(r, "mail goes the other way, a little later; %s", advise_closed(r, f, shut));
     }
 }
 
 /* ---- asking ---------------------------------------------------------------------------------- */
 
-static socklen_t make_address(const char *text, uint16_t port, struct sockaddr_storage *out)
+/* The address of this family that mail leaves from; with delivery.bind only its families are used, and without it an
+ * IPv6 address only where this machine has one. */
+static bool find_source(struct check_run *r, bool ipv6, char out[CHECK_ADDRESS_SIZE])
 {
-    *out = (struct sockaddr_storage){0};
-    struct sockaddr_in *in4 = (struct sockaddr_in *)out;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)out;
-    if (inet_pton(AF_INET, text, &in4->sin_addr) == 1) {
-        in4->sin_family = AF_INET;
-        in4->sin_port = htons(port);
-        return sizeof(*in4);
-    }
-    if (inet_pton(AF_INET6, text, &in6->sin6_addr) == 1) {
-        in6->sin6_family = AF_INET6;
-        in6->sin6_port = htons(port);
-        return sizeof(*in6);
-    }
-    return 0;
-}
-
-/* 0, or why it is not ready by `deadline`. */
-static int wait_for(int fd, short events, int64_t deadline)
-{
-    struct pollfd p = {.fd = fd, .events = events};
-    for (;;) {
-        int64_t left = deadline - clock_mono_ms();
-        int n = left <= 0 ? 0 : poll(&p, 1, (int)left);
-        if (n > 0)
-            return 0;
-        if (n == 0)
-            return ETIMEDOUT;
-        if (errno != EINTR)
-            return errno;
-    }
-}
-
-/* From the address of this family in delivery.bind, as mail leaves. */
-static int bind_source(const struct config *c, int fd, int family)
-{
+    const struct config *c = r->config;
+    out[0] = '\0';
     for (size_t i = 0; i < c->delivery.n_bind; i++) {
-        struct sockaddr_storage source;
-        socklen_t n = make_address(c->delivery.bind[i], 0, &source);
-        if (n > 0 && source.ss_family == family)
-            return bind(fd, (struct sockaddr *)&source, n) < 0 ? errno : 0;
+        if (check_is_ipv6(c->delivery.bind[i]) != ipv6)
+            continue;
+        snprintf(out, CHECK_ADDRESS_SIZE, "%s", c->delivery.bind[i]);
+        return true;
     }
-    return 0;
+    if (c->delivery.n_bind > 0)
+        return false;
+    char route[CHECK_ADDRESS_SIZE];
+    return !ipv6 || r->world->source(r->world->ctx, AF_INET6, route);
 }
 
-static int connect_socket(const struct config *c, int fd, const struct sockaddr_storage *to, socklen_t n,
-                          int64_t deadline)
+static void try_address(struct check_run *r, struct check_port *f, const char *host, struct slice address)
 {
-    int error = bind_source(c, fd, to->ss_family);
-    socklen_t size = sizeof(error);
-    if (error != 0 || connect(fd, (const struct sockaddr *)to, n) == 0)
-        return error;
-    if (errno != EINPROGRESS)
-        return errno;
-    error = wait_for(fd, POLLOUT, deadline);
-    if (error == 0 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size) < 0)
-        error = errno;
-    return error;
-}
-
-/* The first line, if it comes in time; then we take our leave. */
-static void read_greeting(int fd, int64_t deadline, char out[256])
-{
-    static const char quit[] = "QUIT\r\n";
-    if (wait_for(fd, POLLIN, deadline) != 0)
+    struct check_try *t = &f->tries[f->n];
+    if (f->n == CHECK_TRIES_MAX)
         return;
-    ssize_t n = recv(fd, out, 255, 0);
-    out[n > 0 ? n : 0] = '\0';
-    out[strcspn(out, "\r\n")] = '\0';
-    if (n > 0)
-        (void)!send(fd, quit, sizeof(quit) - 1, MSG_NOSIGNAL);
-}
-
-static void try_address(const struct config *c, struct check_port *f)
-{
-    struct sockaddr_storage to;
-    socklen_t n = make_address(f->address, f->port, &to);
-    int64_t deadline = clock_mono_ms() + WAIT_MS;
-    int fd = n == 0 ? -1 : socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        f->error = n == 0 ? EINVAL : errno;
+    *t = (struct check_try){.host = host};
+    t->contact.port = f->port;
+    t->contact.host = r->config->hostname;
+    t->contact.talk = f->port == SMTPS_PORT ? CHECK_TALK_IMPLICIT : CHECK_TALK_GREETING;
+    snprintf(t->contact.address, sizeof(t->contact.address), "%.*s", SLICE_ARG(address));
+    if (!find_source(r, check_is_ipv6(t->contact.address), t->contact.source))
         return;
-    }
-    f->error = connect_socket(c, fd, &to, n, deadline);
-    if (f->error == 0 && f->port != SMTPS_PORT)
-        read_greeting(fd, deadline, f->greeting);
-    close(fd);
+    (void)r->world->contact(r->world->ctx, &t->contact, &t->reached);
+    f->n++;
 }
 
-/* With delivery.bind only its families are used. */
-static bool family_used(const struct config *c, bool v6)
+/* The first addresses of each family. */
+static void try_host(struct check_run *r, struct check_port *f, const char *host, size_t most)
 {
-    for (size_t i = 0; i < c->delivery.n_bind; i++)
-        if ((strchr(c->delivery.bind[i], ':') != NULL) == v6)
-            return true;
-    return c->delivery.n_bind == 0;
-}
-
-static void try_host(struct check_run *r, struct check_port *f)
-{
+    static const unsigned types[] = {DNS_A, DNS_AAAA};
     enum lookup_status worst = LOOKUP_OK;
     unsigned char octets[16];
-    unsigned tries = 0;
-    if (inet_pton(AF_INET, f->host, octets) == 1 || inet_pton(AF_INET6, f->host, octets) == 1) {
-        snprintf(f->address, sizeof(f->address), "%s", f->host);
-        try_address(r->config, f);
+    size_t before = f->n;
+    if (inet_pton(AF_INET, host, octets) == 1 || inet_pton(AF_INET6, host, octets) == 1) {
+        try_address(r, f, host, slice_of(host));
         return;
     }
-    for (int turn = 0; turn < 2; turn++) {
-        bool v6 = (turn == 0) == (r->config->delivery.prefer == CONFIG_PREFER_IPV6);
-        if (!family_used(r->config, v6))
-            continue;
-        struct lookup_answer a = check_ask(r, f->host, &worst, v6 ? DNS_AAAA : DNS_A);
-        for (size_t i = 0; i < a.n && tries < TRIES_MAX; i++, tries++) {
-            snprintf(f->address, sizeof(f->address), "%.*s", SLICE_ARG(a.records[i].text));
-            try_address(r->config, f);
-            if (f->error == 0)
-                return;
-        }
+    for (size_t t = 0; t < ARRAY_LEN(types); t++) {
+        struct lookup_answer a = check_ask(r, host, &worst, types[t]);
+        for (size_t i = 0; i < a.n && i < most; i++)
+            try_address(r, f, host, a.records[i].text);
     }
-    f->unknown = tries == 0 && worst == LOOKUP_TEMPFAIL;
+    if (f->n == before && worst == LOOKUP_TEMPFAIL)
+        f->unknown = host;
 }
 
 static const struct config_route *find_route(const struct config *c, const char *domain)
@@ -187,33 +194,29 @@ static const struct config_route *find_route(const struct config *c, const char 
     return strcmp(domain, "*") == 0 ? NULL : find_route(c, "*");
 }
 
-/* The best MX of gmail.com, where nearly everybody has somebody to write to. */
-static void find_mx(struct check_run *r, struct check_port *f)
+static void try_receiver(struct check_run *r, struct check_port *f, const char *domain)
 {
-    struct lookup_answer mx = check_ask(r, "gmail.com", NULL, DNS_MX);
+    struct lookup_answer mx = check_ask(r, domain, NULL, DNS_MX);
     const struct lookup_record *best = NULL;
     for (size_t i = 0; i < mx.n; i++)
         if (mx.records[i].text.n > 0 && (best == NULL || mx.records[i].preference < best->preference))
             best = &mx.records[i];
-    f->unknown = mx.status == LOOKUP_TEMPFAIL;
-    if (best == NULL)
-        snprintf(f->host, sizeof(f->host), "gmail.com");
-    else
-        snprintf(f->host, sizeof(f->host), "%.*s", SLICE_ARG(best->text));
+    if (best != NULL)
+        try_host(r, f, check_text(r, "%.*s", SLICE_ARG(best->text)), 1);
+    else if (mx.status == LOOKUP_TEMPFAIL)
+        f->unknown = domain;
 }
 
 void check_port25(struct check_run *r)
 {
     struct check_port facts = {.port = r->config->delivery.port};
-    const struct config_route *route = find_route(r->config, "gmail.com");
+    const struct config_route *route = find_route(r->config, receivers[0]);
     if (route != NULL) {
-        facts.override = true;
+        facts.override = route->host;
         facts.port = route->port;
-        snprintf(facts.host, sizeof(facts.host), "%s", route->host);
-    } else {
-        find_mx(r, &facts);
+        try_host(r, &facts, route->host, HOST_TRIES_MAX);
     }
-    if (!facts.unknown)
-        try_host(r, &facts);
+    for (size_t i = 0; i < RECEIVERS_MAX && route == NULL; i++)
+        try_receiver(r, &facts, receivers[i]);
     check_port_judge(r, &facts);
 }

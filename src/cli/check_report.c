@@ -1,143 +1,7 @@
-/* What large receivers will make of it, and how all of it is told. */
+/* How all of it is told. */
 #include "check.h"
 
 #include <string.h>
-
-/* ---- receivers ------------------------------------------------------------------------------- */
-
-/* What they ask of every sender, as they publish it: Google's and Yahoo's sender guidelines of February 2024,
- * Microsoft's of May 2025, Apple's postmaster page.  SPF and DKIM both, and DMARC, are strictly asked only of who sends
- * thousands a day; others are trusted less. */
-enum topic { TOPIC_PORT = 0, TOPIC_PTR, TOPIC_SPF, TOPIC_DKIM, TOPIC_BOTH, TOPIC_DMARC, TOPIC_DNSBL, TOPIC_MX, TOPICS };
-
-static const struct receiver {
-    const char *name;
-    enum check_verdict failed[TOPICS];
-} receivers[CHECK_RECEIVERS] = {
-    {"Gmail",
-     {[TOPIC_PORT] = CHECK_REFUSE,
-      [TOPIC_PTR] = CHECK_REFUSE,
-      [TOPIC_SPF] = CHECK_RISK,
-      [TOPIC_DKIM] = CHECK_RISK,
-      [TOPIC_BOTH] = CHECK_REFUSE,
-      [TOPIC_DMARC] = CHECK_RISK,
-      [TOPIC_DNSBL] = CHECK_RISK,
-      [TOPIC_MX] = CHECK_RISK}},
-    {"Outlook",
-     {[TOPIC_PORT] = CHECK_REFUSE,
-      [TOPIC_PTR] = CHECK_RISK,
-      [TOPIC_SPF] = CHECK_RISK,
-      [TOPIC_DKIM] = CHECK_RISK,
-      [TOPIC_BOTH] = CHECK_REFUSE,
-      [TOPIC_DMARC] = CHECK_RISK,
-      [TOPIC_DNSBL] = CHECK_REFUSE,
-      [TOPIC_MX] = CHECK_RISK}},
-    {"Yahoo",
-     {[TOPIC_PORT] = CHECK_REFUSE,
-      [TOPIC_PTR] = CHECK_REFUSE,
-      [TOPIC_SPF] = CHECK_RISK,
-      [TOPIC_DKIM] = CHECK_RISK,
-      [TOPIC_BOTH] = CHECK_REFUSE,
-      [TOPIC_DMARC] = CHECK_RISK,
-      [TOPIC_DNSBL] = CHECK_REFUSE,
-      [TOPIC_MX] = CHECK_REFUSE}},
-    {"Apple",
-     {[TOPIC_PORT] = CHECK_REFUSE,
-      [TOPIC_PTR] = CHECK_REFUSE,
-      [TOPIC_SPF] = CHECK_RISK,
-      [TOPIC_DKIM] = CHECK_RISK,
-      [TOPIC_BOTH] = CHECK_REFUSE,
-      [TOPIC_DMARC] = CHECK_RISK,
-      [TOPIC_DNSBL] = CHECK_REFUSE,
-      [TOPIC_MX] = CHECK_RISK}},
-};
-
-static const struct {
-    const char *id;      /* of the check */
-    const char *failed;  /* the reason */
-    const char *warned;  /* NULL: a warning is no reason for doubt */
-    const char *unknown; /* NULL: nor is that it could not be checked */
-} topics[TOPICS] = {
-    [TOPIC_PORT] = {"port25", "no mail gets out of this server (port25)", "its greeting is a refusal (port25)",
-                    "whether mail gets out is not known (port25)"},
-    [TOPIC_PTR] = {"ptr", "the address has no forward-confirmed PTR record (ptr)",
-                   "the PTR record is of another name (ptr)", "the PTR record could not be checked (ptr)"},
-    [TOPIC_SPF] = {"spf", "SPF does not pass (spf)", NULL, "SPF could not be checked (spf)"},
-    [TOPIC_DKIM] = {"dkim", "no RSA signature of DKIM passes (dkim)", "the DKIM key says that it is a test (dkim)",
-                    "DKIM could not be checked (dkim)"},
-    [TOPIC_BOTH] = {"", "neither SPF nor DKIM passes (spf, dkim)", NULL, NULL},
-    [TOPIC_DMARC] = {"dmarc", "there is no DMARC record (dmarc)", NULL, NULL},
-    [TOPIC_DNSBL] = {"dnsbl", "the address is on a blocklist (dnsbl)", "the address is on a blocklist (dnsbl)", NULL},
-    [TOPIC_MX] = {"mx", "the domain takes no mail (mx)", NULL, NULL},
-};
-
-/* What was found of one topic, of one domain or, for those of the host, of all. */
-struct finding {
-    enum check_status status;
-    bool there, unknown;
-};
-
-static bool is_of(const struct check_item *item, enum topic t)
-{
-    if (t == TOPIC_DKIM)
-        return slice_starts(slice_of(item->id), SLICE("dkim:")) && !item->minor;
-    return strcmp(item->id, topics[t].id) == 0;
-}
-
-/* One good RSA signature is enough. */
-static void find(const struct check_run *r, const char *domain, struct finding ret[TOPICS])
-{
-    for (enum topic t = 0; t < TOPICS; t++) {
-        struct finding *f = &ret[t];
-        *f = (struct finding){.status = CHECK_PASS};
-        for (const struct check_item *item = r->first; item != NULL; item = item->next) {
-            if (!is_of(item, t) || (item->domain != NULL && strcmp(item->domain, domain) != 0))
-                continue;
-            if (!f->there || (t == TOPIC_DKIM && item->status < f->status))
-                *f = (struct finding){item->status, true, item->unknown};
-        }
-    }
-    if (!ret[TOPIC_DKIM].there)
-        ret[TOPIC_DKIM] = (struct finding){CHECK_FAIL, true, false};
-    if (ret[TOPIC_SPF].status == CHECK_FAIL && ret[TOPIC_DKIM].status == CHECK_FAIL)
-        ret[TOPIC_BOTH] = (struct finding){CHECK_FAIL, true, false};
-}
-
-static void weigh(struct check_run *r, const struct receiver *who, const struct finding *found, const char *domain,
-                  struct check_receiver *ret)
-{
-    for (enum topic t = 0; t < TOPICS; t++) {
-        const struct finding *f = &found[t];
-        const char *reason = f->status == CHECK_FAIL   ? topics[t].failed
-                             : f->status == CHECK_PASS ? NULL
-                             : f->unknown              ? topics[t].unknown
-                                                       : topics[t].warned;
-        enum check_verdict verdict = f->status == CHECK_FAIL ? who->failed[t] : CHECK_RISK;
-        if (reason == NULL || verdict <= ret->verdict)
-            continue;
-        ret->verdict = verdict;
-        bool of_host = t == TOPIC_PORT || t == TOPIC_PTR || t == TOPIC_DNSBL;
-        ret->reason = domain == NULL || of_host ? reason : check_text(r, "%s: %s", domain, reason);
-    }
-}
-
-/* The domains that were looked at: each has one item "spf". */
-void check_receivers(struct check_run *r, struct check_receiver ret[CHECK_RECEIVERS])
-{
-    size_t domains = 0;
-    for (size_t i = 0; i < CHECK_RECEIVERS; i++)
-        ret[i] = (struct check_receiver){receivers[i].name, CHECK_ACCEPT, "nothing found that it objects to"};
-    for (const struct check_item *item = r->first; item != NULL; item = item->next)
-        domains += strcmp(item->id, "spf") == 0;
-    for (const struct check_item *item = r->first; item != NULL; item = item->next) {
-        struct finding found[TOPICS];
-        if (strcmp(item->id, "spf") != 0)
-            continue;
-        find(r, item->domain, found);
-        for (size_t i = 0; i < CHECK_RECEIVERS; i++)
-            weigh(r, &receivers[i], found, domains > 1 ? item->domain : NULL, &ret[i]);
-    }
-}
 
 bool check_any_failed(const struct check_run *r)
 {
@@ -152,7 +16,24 @@ bool check_any_failed(const struct check_run *r)
 
 static const char *const status_names[] = {[CHECK_PASS] = "pass", [CHECK_WARN] = "warn", [CHECK_FAIL] = "fail"};
 static const char *const verdict_names[] = {
-    [CHECK_ACCEPT] = "accept", [CHECK_RISK] = "risk", [CHECK_REFUSE] = "refuse"};
+    [CHECK_ACCEPT] = "accept", [CHECK_UNSURE] = "unsure", [CHECK_JUNK] = "junk", [CHECK_REFUSE] = "refuse"};
+static const char *const verdict_texts[] = {[CHECK_ACCEPT] = "will accept",
+                                            [CHECK_UNSURE] = "not known",
+                                            [CHECK_JUNK] = "will junk",
+                                            [CHECK_REFUSE] = "will refuse"};
+
+/* SGR: green, yellow, red. */
+static const char *const status_colours[] = {[CHECK_PASS] = "32", [CHECK_WARN] = "33", [CHECK_FAIL] = "31"};
+static const char *const verdict_colours[] = {
+    [CHECK_ACCEPT] = "32", [CHECK_UNSURE] = "33", [CHECK_JUNK] = "33", [CHECK_REFUSE] = "31"};
+
+static void print_coloured(const char *text, int width, const char *colour, FILE *out)
+{
+    if (colour != NULL)
+        fprintf(out, "\033[%sm%s\033[0m%*s", colour, text, width - (int)strlen(text), "");
+    else
+        fprintf(out, "%-*s", width, text);
+}
 
 enum { LINE_WIDTH = 80 };
 
@@ -184,11 +65,12 @@ static void print_detail(const char *name, const char *text, FILE *out)
 }
 
 /* What has to be copied is not broken into lines. */
-static void print_item(const struct check_item *item, bool several, int width, FILE *out)
+static void print_item(const struct check_item *item, bool several, int width, bool colour, FILE *out)
 {
     bool named = several && item->domain != NULL;
     int room = LINE_WIDTH - 6 - width - 2 - (named ? (int)strlen(item->domain) + 2 : 0);
-    fprintf(out, "%s  %-*s  ", status_names[item->status], width, item->id);
+    print_coloured(status_names[item->status], 4, colour ? status_colours[item->status] : NULL, out);
+    fprintf(out, "  %-*s  ", width, item->id);
     if (named)
         fprintf(out, "%s: ", item->domain);
     bool cut = print_cut(item->found, room < 10 ? 10 : room, out);
@@ -200,7 +82,14 @@ static void print_item(const struct check_item *item, bool several, int width, F
     print_detail("fix", item->fix, out);
 }
 
-void check_print(struct check_run *r, bool several, FILE *out)
+static void print_receiver(const struct check_receiver *who, bool colour, FILE *out)
+{
+    fprintf(out, "%-9s  ", who->name);
+    print_coloured(verdict_texts[who->verdict], 11, colour ? verdict_colours[who->verdict] : NULL, out);
+    fprintf(out, "  because %s\n", who->reason);
+}
+
+void check_print(struct check_run *r, bool several, bool colour, FILE *out)
 {
     struct check_receiver verdicts[CHECK_RECEIVERS];
     int width = 11;
@@ -208,11 +97,11 @@ void check_print(struct check_run *r, bool several, FILE *out)
         if ((int)strlen(item->id) > width)
             width = strlen(item->id) < 24 ? (int)strlen(item->id) : 24;
     for (const struct check_item *item = r->first; item != NULL; item = item->next)
-        print_item(item, several, width, out);
+        print_item(item, several, width, colour, out);
     check_receivers(r, verdicts);
     fputc('\n', out);
     for (size_t i = 0; i < CHECK_RECEIVERS; i++)
-        fprintf(out, "%-8s %-7s %s\n", verdicts[i].name, verdict_names[verdicts[i].verdict], verdicts[i].reason);
+        print_receiver(&verdicts[i], colour, out);
 }
 
 /* ---- json

@@ -143,7 +143,7 @@ struct outcome {
 
 static void evaluate(struct check_run *r, const char *domain, const char *record, struct outcome *o)
 {
-    struct supposed supposed = {r->dns, domain, record};
+    struct supposed supposed = {r->world->dns, domain, record};
     struct lookup dns = {query_supposed, &supposed};
     const char *sender = check_text(r, "postmaster@%s", domain);
     *o = (struct outcome){.result = SPF_PASS};
@@ -260,7 +260,7 @@ void check_spf(struct check_run *r, const char *domain)
         if (is_spf(answer.records[i].text))
             found[n++] = answer.records[i].text;
     if (answer.status == LOOKUP_TEMPFAIL) {
-        check_no_answer(r, item, domain);
+        check_no_answer(r, item, domain, DNS_TXT);
     } else if (n == 0) {
         item->status = CHECK_FAIL;
         item->found = check_text(r, "no SPF record at %s", domain);
