@@ -10,6 +10,7 @@
 
 #include "sendas/base.h"
 #include "sendas/config.h"
+#include "sendas/tls.h"
 
 #include <jansson.h>
 #include <openssl/x509.h>
@@ -131,11 +132,7 @@ void check_return_path(struct check_run *r, const struct config_domain *domain);
 struct check_certificate {
     struct err problem; /* it cannot be loaded; text "" = it can */
     bool matches;       /* the key */
-    bool covers;        /* the host name */
-    bool self_signed;
-    int64_t not_before, not_after; /* seconds since the epoch */
-    const char *untrusted;         /* why the chain is not trusted; NULL = it is */
-    char issuer[256];
+    struct tls_certificate_facts facts;
     const char *listener; /* one that presents another certificate; NULL = none */
     int64_t served_after; /* until when that one is valid */
 };

@@ -51,6 +51,12 @@ void check_addresses(struct check_run *r)
     const struct config *c = r->config;
     char address[CHECK_ADDRESS_SIZE];
     bool any = c->delivery.n_bind > 0;
+    for (size_t i = 0; i < c->delivery.n_public; i++)
+        add(r, slice_of(c->delivery.public[i]));
+    if (c->delivery.n_public > 0) {
+        r->origin = CHECK_ORIGIN_CONFIGURED;
+        return;
+    }
     for (size_t i = 0; i < c->delivery.n_bind; i++)
         add_sender(r, c->delivery.bind[i], CHECK_ORIGIN_CONFIGURED);
     for (size_t i = 0; i < ARRAY_LEN(families) && c->delivery.n_bind == 0; i++) {

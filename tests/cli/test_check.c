@@ -261,7 +261,7 @@ static const struct dns_row {
      SPF,
      ""},
     {spf, {GOOD_HOST, {"example.com", ZONE_TXT, "v=spf1 a:mail.example.com ~all", 0}}, CHECK_PASS, false, "a:mail", ""},
-    {spf, {GOOD_HOST}, CHECK_FAIL, false, "no SPF record", "at example.com: v=spf1 a:mail.example.com -all"},
+    {spf, {GOOD_HOST}, CHECK_FAIL, false, "no SPF record", "at example.com: v=spf1 ip4:192.0.2.1 -all"},
     {spf, {GOOD_HOST, {"example.com", ZONE_TXT, "v=spf10 -all", 0}}, CHECK_FAIL, false, "no SPF record", "publish"},
     {spf,
      {GOOD_HOST,
@@ -310,9 +310,27 @@ static const struct dns_row {
      {GOOD_HOST, {"example.com", ZONE_TXT, "v=spf1 include:o.example -all", 0}, {"o.example", ZONE_TEMPFAIL, "", 0}},
      CHECK_WARN,
      true,
-     "include:o.example -all (for 192.0.2.1",
+     "include:o.example -all (temperror for 192.0.2.1",
      "later"},
     {spf, {{"example.com", ZONE_TXT, SPF, 0}}, CHECK_WARN, true, SPF, "hostname"},
+    {spf,
+     {GOOD_HOST, {"example.com", ZONE_TXT, "v=spf1 ip4:192.0.2.1 +all", 0}},
+     CHECK_FAIL,
+     false,
+     "+all",
+     "lets everyone send"},
+    {spf,
+     {GOOD_HOST, {"example.com", ZONE_TXT, "v=spf1 ip4:192.0.2.1 ?all", 0}},
+     CHECK_WARN,
+     false,
+     "?all",
+     "other servers"},
+    {spf,
+     {GOOD_HOST, {"example.com", ZONE_TXT, "v=spf1 ip4:192.0.2.1 include:nowhere.example -all", 0}},
+     CHECK_FAIL,
+     false,
+     "include",
+     "nowhere.example"},
 
     {dmarc, {{"_dmarc.example.com", ZONE_TXT, "v=DMARC1; p=reject", 0}}, CHECK_PASS, false, "p=reject", ""},
     {dmarc,
@@ -472,6 +490,8 @@ START_TEST(spf_fix_passes)
     begin(row->rows);
     spf(&run);
     char record[512];
+    if (strncmp(last()->expected, "v=spf1", 6) != 0)
+        return; /* what is wrong is for its owner to take out */
     snprintf(record, sizeof(record), "%s", last()->expected);
     struct zone_row mended[10] = {{"example.com", ZONE_TXT, record, 0}};
     for (size_t i = 0, n = 1; row->rows[i].name != NULL; i++)
@@ -479,7 +499,7 @@ START_TEST(spf_fix_passes)
             mended[n++] = row->rows[i];
     begin(mended);
     spf(&run);
-    ck_assert_msg(last()->status == CHECK_PASS, "%s: %s", record, last()->found);
+    ck_assert_str_eq(last()->found, record); /* and behind it no address that it does not let pass */
 }
 END_TEST
 
@@ -559,35 +579,65 @@ END_TEST
 
 static const struct zone_row empty[] = {{0}};
 
+#define CERTIFICATE(covers, chain, from, to)                                                                           \
+    {                                                                                                                  \
+        covers, TLS_CHAIN_##chain, "why", from, to, 2, "X"                                                             \
+    }
+
 static const struct {
     struct check_certificate facts;
     enum check_status status;
-    const char *found;
+    const char *found, *fix;
 } certificate_rows[] = {
-    {{{""}, true, true, false, NOW - DAY, NOW + 60 * DAY, NULL, "CN=X", NULL, 0}, CHECK_PASS, "valid until 2027-01-"},
-    {{{""}, true, true, false, NOW - DAY, NOW + 60 * DAY, NULL, "CN=X", "port 465", NOW + DAY},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+     CHECK_PASS,
+     "valid until 2027-01-",
+     ""},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), "port 465", NOW + DAY},
      CHECK_FAIL,
-     "port 465 presents another certificate than the file's, valid until 2026-11-23"},
-    {{{""}, true, true, false, NOW - DAY, NOW + 14 * DAY - 1, NULL, "CN=X", NULL, 0}, CHECK_WARN, "expires on"},
-    {{{""}, true, true, false, NOW - DAY, NOW + 14 * DAY, NULL, "CN=X", NULL, 0}, CHECK_PASS, "valid until"},
-    {{{""}, true, true, false, NOW - 90 * DAY, NOW, "expired", "", NULL, 0}, CHECK_FAIL, "it expired on 2026-11-"},
-    {{{""}, true, true, false, NOW + 1, NOW + DAY, "early", "", NULL, 0}, CHECK_FAIL, "valid only from"},
-    {{{""}, true, true, true, NOW - DAY, NOW + 60 * DAY, "x", "", NULL, 0}, CHECK_FAIL, "self-signed"},
-    {{{""}, true, true, false, NOW - DAY, NOW + 60 * DAY, "no issuer", "", NULL, 0},
+     "port 465 presents another certificate than the file's, valid until 2026-11-23",
+     "reload"},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 14 * DAY - 1), NULL, 0},
+     CHECK_WARN,
+     "ends in 13 days",
+     "renew"},
+    {{{""}, true, CERTIFICATE(true, SELF_SIGNED, NOW - DAY, NOW + 13 * DAY), NULL, 0},
      CHECK_FAIL,
-     "not trusted: no issuer"},
-    {{{""}, true, false, false, NOW - DAY, NOW + 60 * DAY, NULL, "", NULL, 0}, CHECK_FAIL, "not for mail.example.com"},
-    {{{""}, false, true, false, NOW - DAY, NOW + 60 * DAY, NULL, "", NULL, 0},
+     "it is self-signed",
+     "tls.acme"},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 14 * DAY), NULL, 0}, CHECK_PASS, "valid until", ""},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - 90 * DAY, NOW), NULL, 0},
      CHECK_FAIL,
-     "not that of the certificate"},
-    {{{"c.pem: gone"}, false, false, false, 0, 0, NULL, "", NULL, 0}, CHECK_FAIL, "c.pem: gone"},
+     "it has expired on 2026-11-",
+     "renew"},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW + 1, NOW + DAY), NULL, 0}, CHECK_FAIL, "only from", "clock"},
+    {{{""}, true, CERTIFICATE(true, UNTRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+     CHECK_FAIL,
+     "not trusted: why",
+     "public authority"},
+    {{{""}, true, CERTIFICATE(true, INCOMPLETE, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+     CHECK_FAIL,
+     "lacks its chain",
+     "fullchain.pem"},
+    {{{""}, true, CERTIFICATE(false, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+     CHECK_FAIL,
+     "not for the hostname mail.example.com",
+     "names mail.example.com"},
+    {{{""}, false, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+     CHECK_FAIL,
+     "not that of the certificate",
+     "name the key"},
+    {{{"c.pem: gone"}, false, CERTIFICATE(false, TRUSTED, 0, 0), NULL, 0},
+     CHECK_FAIL,
+     "c.pem: gone",
+     "tls.certificate"},
 };
 
 START_TEST(certificates)
 {
     begin(empty);
     check_certificate_judge(&run, &certificate_rows[_i].facts);
-    expect(certificate_rows[_i].status, false, certificate_rows[_i].found, "");
+    expect(certificate_rows[_i].status, false, certificate_rows[_i].found, certificate_rows[_i].fix);
 }
 END_TEST
 
