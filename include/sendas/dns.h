@@ -22,7 +22,7 @@ enum dns_status {
 struct dns_record {
     struct slice rdata; /* as on the wire */
     /* decoded, NUL-terminated: A, AAAA: the address; MX, NS, CNAME, PTR: the name, lower case, no final dot ("" = root);
-     * TXT: its strings joined (may hold NULs: use text_len); others: "".  Octets of a name that no host name has are \DDD */
+     * TXT: its strings joined (may hold NULs: use text_len); SOA: the serial in decimal; others: "".  Octets of a name that no host name has are \DDD */
     const char *text;
     size_t text_len;
     unsigned preference; /* MX */
@@ -36,6 +36,7 @@ struct dns_answer {
     size_t n;
     uint32_t ttl_s; /* the least of the records and CNAMEs; 0 when there is none */
     const char *canonical; /* the owner name after CNAMEs; "" if none followed */
+    const char *referral;  /* only inside a survey's work; NULL */
 };
 
 /* By `c->dns`; c == NULL: the system's resolvers from resolv.conf, no validation. */
@@ -51,6 +52,50 @@ struct dns_query;
 struct dns_query *dns_resolve(struct dns *d, const char *name, enum dns_type type, void (*done)(void *ctx, const struct dns_answer *a), void *ctx);
 /* done will not be called (inside done: does nothing). */
 void dns_cancel(struct dns_query *q);
+
+/* ---- every authoritative server, past all caches ------------------------------------------------------- */
+
+enum { DNS_SURVEY_SERVERS_MAX = 16, DNS_SURVEY_ADDRESSES_MAX = 40, DNS_SURVEY_LINKS_MAX = 8 };
+
+enum dns_server_state {
+    DNS_SERVER_ANSWERED = 0, /* `answer` is OK, NODATA or NXDOMAIN */
+    DNS_SERVER_ELSEWHERE,    /* it knows an alias (CNAME) or a zone further down: the servers of `elsewhere` are listed too */
+    DNS_SERVER_SILENT,       /* no answer in time, refused, or the server's own address is unknown: answer.reason */
+    DNS_SERVER_NO_ROUTE      /* this machine has no way to such addresses (IPv6, as a rule): says nothing of the server */
+};
+
+struct dns_server {
+    const char *zone;    /* that it serves */
+    const char *name;    /* by its NS record */
+    const char *address; /* numeric; "" when it has none */
+    enum dns_server_state state;
+    const char *elsewhere;    /* the alias's target or the zone; "" */
+    struct dns_answer answer; /* not validated; for what was asked at this address */
+};
+
+/* What each server of the zone that holds a name says about it.  All servers show a record when `reason` is "", at least
+ * one has ANSWERED, each that ANSWERED has the record, and dns_survey_silent() is NULL. */
+struct dns_survey {
+    const char *reason; /* "": the list is complete.  Otherwise why not: DNS did not tell the servers, or there are too many */
+    const char *zone;   /* the one that holds the name, before aliases; "" when unknown */
+    const struct dns_server *servers; /* those of one name stand together */
+    size_t n;
+};
+
+/* The first server of which no address answered, not counting addresses to which this machine has NO_ROUTE (a server that
+ * has no others is passed over); NULL when all were heard. */
+const struct dns_server *dns_survey_silent(const struct dns_survey *s);
+
+struct dns_survey_run;
+/* Asks every server of `name`'s zone (A-labels) for (name, type).  The zone and its servers' addresses are looked up as
+ * by dns_resolve, the name itself is asked only at the servers, when it holds a label with an underscore: so that no cache
+ * on the way learns that it is not there yet.  CNAMEs are followed, and the servers of the target asked.
+ * done(ctx, survey) runs on the loop, never before this returns, within `timeout_ms`; the survey lives until it returns.
+ * NULL when it could not be begun (then done is not called). */
+struct dns_survey_run *dns_survey_begin(struct dns *d, const char *name, enum dns_type type, unsigned timeout_ms,
+                                        void (*done)(void *ctx, const struct dns_survey *s), void *ctx);
+/* done will not be called (inside done: does nothing). */
+void dns_survey_cancel(struct dns_survey_run *r);
 
 /* Decodes wire rdata into *ret; strings live in the arena.  -1 when malformed.  (For tests and fuzzing; used on every answer.) */
 int dns_record_decode(struct arena *a, enum dns_type type, struct slice rdata, struct dns_record *ret);
@@ -73,6 +118,13 @@ struct dns_blocking;
  * dns_open.  A query that takes longer than 15 s is LOOKUP_TEMPFAIL. */
 int dns_blocking_open(const struct config *c, struct dns_blocking **ret, struct err *err);
 struct lookup dns_blocking_lookup(struct dns_blocking *b);
+/* Surveys, waited for, all at the same time: each `survey` is filled in, its memory in the arena. */
+struct dns_survey_question {
+    const char *name;
+    enum dns_type type;
+    struct dns_survey survey;
+};
+void dns_blocking_survey(struct dns_blocking *b, struct arena *a, struct dns_survey_question *v, size_t n, unsigned timeout_ms);
 void dns_blocking_close(struct dns_blocking **pb);
 
 #endif

@@ -96,3 +96,44 @@ struct lookup dns_blocking_lookup(struct dns_blocking *b)
 {
     return (struct lookup){query_network, b};
 }
+
+void dns_blocking_set_server_port(struct dns_blocking *b, uint16_t port)
+{
+    b->dns->server_port = port;
+}
+
+/* ---- surveys ---------------------------------------------------------------------------------------- */
+
+struct surveying {
+    struct arena *arena;
+    struct dns_survey *ret;
+    size_t *left;
+};
+
+static void on_survey(void *ctx, const struct dns_survey *s)
+{
+    struct surveying *w = ctx;
+
+    if (dns_survey_copy(w->arena, s, w->ret) < 0)
+        *w->ret = (struct dns_survey){.reason = "out of memory", .zone = ""};
+    --*w->left;
+}
+
+void dns_blocking_survey(struct dns_blocking *b, struct arena *a, struct dns_survey_question *v, size_t n,
+                         unsigned timeout_ms)
+{
+    size_t left = 0;
+    struct surveying *waiting = arena_alloc_array(a, n, sizeof(*waiting));
+
+    for (size_t i = 0; i < n; i++) {
+        v[i].survey = (struct dns_survey){.reason = "DNS could not be asked", .zone = ""};
+        if (waiting == NULL)
+            continue;
+        waiting[i] = (struct surveying){a, &v[i].survey, &left};
+        if (dns_survey_begin(b->dns, v[i].name, v[i].type, timeout_ms, on_survey, &waiting[i]) != NULL)
+            left++;
+    }
+    /* Each ends by itself. */
+    while (left > 0 && event_base_loop(b->base, EVLOOP_ONCE) == 0)
+        continue;
+}

@@ -1,4 +1,4 @@
-/* src/dns/internal.h - the wire format, as the resolver reads it; what a zone file becomes. */
+/* src/dns/internal.h - libunbound's contexts; the wire format, as the resolver reads it; what a zone file becomes. */
 #ifndef SENDAS_DNS_INTERNAL_H
 #define SENDAS_DNS_INTERNAL_H
 
@@ -16,14 +16,53 @@ enum {
  * when the message is malformed. */
 int dns_packet_read(struct arena *a, struct slice packet, enum dns_type type, struct dns_answer *ret, struct err *err);
 
+/* The zone that a message hands on to others: the owner of the first NS record of its authority section, as dns_record.text
+ * would have it; NULL when there is none.  For a message without answers (RFC 1034 4.2.1: a referral). */
+const char *dns_packet_referral(struct arena *a, struct slice packet);
+
+/* ---- context.c ---------------------------------------------------------------------------------------------------- */
+
+/* One libunbound context.  It lives until its queries have ended. */
+struct dns_context {
+    struct ub_ctx *ub;
+    unsigned references;
+};
+
+int dns_context_new(struct event_base *base, const struct config *c, struct dns_context **ret, struct err *err);
+/* One that asks only this server, and remembers nothing. */
+int dns_context_for_server(struct event_base *base, const char *address, uint16_t port, struct dns_context **ret,
+                           struct err *err);
+void dns_context_unref(struct dns_context *c);
+
+/* ---- resolver.c, survey.c ------------------------------------------------------------------------------------------ */
+
+struct dns {
+    struct event_base *base;
+    struct dns_context *context; /* a new configuration makes a new one */
+    struct dns_query *queries;
+    struct dns_survey_run *surveys;
+    struct dns_asked *asked; /* servers that surveys ask now */
+    unsigned n_asked;
+    uint16_t server_port; /* where surveys find servers: 53, but in tests */
+};
+
+/* dns_resolve by the context given, ended after `timeout_s`.  With `direct`, the answer's `referral` is filled in. */
+struct dns_query *dns_query_begin(struct dns *d, struct dns_context *context, bool direct, unsigned timeout_s,
+                                  const char *name, enum dns_type type,
+                                  void (*done)(void *ctx, const struct dns_answer *a), void *ctx);
+void dns_blocking_set_server_port(struct dns_blocking *b, uint16_t port);
+int dns_survey_copy(struct arena *a, const struct dns_survey *from, struct dns_survey *ret);
+/* dns_close ends them without their `done`. */
+void dns_surveys_close(struct dns *d);
+
 /* ---- zone.c: what a zone file holds ------------------------------------------------------------------------------- */
 
 enum { ZONE_RECORDS_MAX = 100000, ZONE_MEMORY_MAX = 64 * 1024 * 1024 };
 
 struct zone_record {
-    const char *owner;     /* as dns_name_read writes it */
-    unsigned type;         /* 0: one that is not understood; its owner exists */
-    struct slice text;     /* as in struct lookup_record */
+    const char *owner; /* as dns_name_read writes it */
+    unsigned type;     /* 0: one that is not understood; its owner exists */
+    struct slice text; /* as in struct lookup_record */
     unsigned preference;
 };
 

@@ -141,6 +141,20 @@ static int decode_name(struct arena *a, struct wire *w, struct dns_record *ret)
     return ret->text == NULL ? -1 : 0;
 }
 
+/* RFC 1035 3.3.13: two names, which may be compressed, then five numbers; the first of those is the serial. */
+static int decode_soa(struct arena *a, struct slice rdata, struct dns_record *ret)
+{
+    enum { NUMBERS = 5 * 4 };
+    char text[16];
+
+    if (rdata.n < 2 + NUMBERS)
+        return -1;
+    struct wire w = {.s = rdata, .at = rdata.n - NUMBERS};
+    snprintf(text, sizeof(text), "%u", (unsigned)wire_u32(&w));
+    ret->text = arena_strdup(a, slice_of(text));
+    return ret->text == NULL ? -1 : 0;
+}
+
 /* RFC 1035 3.3.14: one or more strings; they are joined (RFC 6376 3.6.2.2, 7208 3.3). */
 static int decode_txt(struct arena *a, struct slice rdata, struct dns_record *ret)
 {
@@ -194,6 +208,7 @@ int dns_record_decode(struct arena *a, enum dns_type type, struct slice rdata, s
         rc = rdata.n > 3 ? 0 : -1; /* RFC 6698 2.1: three octets and the association data */
         break;
     case DNS_SOA:
+        rc = decode_soa(a, rdata, &r);
         break;
     }
     if (rc < 0)
@@ -340,4 +355,23 @@ int dns_packet_read(struct arena *a, struct slice packet, enum dns_type type, st
         answer.ttl_s = 0;
     *ret = answer;
     return 0;
+}
+
+const char *dns_packet_referral(struct arena *a, struct slice packet)
+{
+    enum { TYPE_NS = 2, CLASS_IN = 1 };
+    struct wire w = {.s = packet, .at = 4};
+    struct name question;
+    struct rr rr;
+
+    unsigned questions = wire_u16(&w), answers = wire_u16(&w), authorities = wire_u16(&w);
+    wire_u16(&w);
+    wire_name(&w, true, &question);
+    wire_u32(&w);
+    if (w.bad || questions != 1 || answers != 0)
+        return NULL;
+    for (; authorities > 0 && wire_rr(&w, &rr) == 0; authorities--)
+        if (rr.type == TYPE_NS && rr.class == CLASS_IN)
+            return name_text(a, &rr.owner);
+    return NULL;
 }

@@ -78,7 +78,8 @@ static const struct {
      NULL, 0},
     {DNS_TLSA, BYTES("\x03\x01\x01\xaa"), "", 0},
     {DNS_TLSA, BYTES("\x03\x01\x01"), NULL, 0},
-    {DNS_SOA, BYTES("anything"), "", 0},
+    {DNS_SOA, BYTES("\x00\x00\x78\x8b\x3d\x01rrrreeeexxxxmmmm"), "2022391041", 0}, /* the serial */
+    {DNS_SOA, BYTES("\x00\x00\x78\x8b\x3d\x01rrrreeeexxxxmmm"), NULL, 0},
 };
 
 START_TEST(test_rdata)

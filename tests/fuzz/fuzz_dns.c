@@ -23,6 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (size_t i = 0; i < answer.n; i++)
             if (type != DNS_TXT && strlen(answer.records[i].text) != answer.records[i].text_len)
                 abort();
+    dns_packet_referral(&memory, bytes);
     arena_free(&memory);
     return 0;
 }
