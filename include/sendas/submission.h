@@ -91,5 +91,9 @@ void submission_free(struct submission **ps);
  * worker; takes the same time for a user that does not exist as for a wrong password.  App passwords are shown in groups,
  * so spaces are also tried removed; and of those that `sendas user add` makes, spaces, dashes and case do not matter. */
 const struct user_password *submission_password_check(const struct users *users, struct slice login, struct slice password);
+/* It was `match`, of `users`: for the next minutes sessions take this login without asking ops->check_password.  A password
+ * that leaves `users` is unknown again. */
+void submission_login_verified(struct submission_shared *s, const struct users *users, struct slice login, struct slice password,
+                               const struct user_password *match, int64_t now_ms);
 
 #endif

@@ -64,7 +64,8 @@ static void password_free(struct password_job *job)
 static void password_run(void *ctx)
 {
     struct password_job *job = ctx;
-    job->match = submission_password_check(job->settings->users, strbuf_slice(&job->login), strbuf_slice(&job->password));
+    job->match =
+        submission_password_check(job->settings->users, strbuf_slice(&job->login), strbuf_slice(&job->password));
 }
 
 static void password_done(void *ctx)
@@ -73,6 +74,9 @@ static void password_done(void *ctx)
     struct server_conn *sc = job->sc;
     if (sc != NULL) {
         sc->password_job = NULL;
+        if (job->match != NULL)
+            submission_login_verified(sc->daemon->shared, job->settings->users, strbuf_slice(&job->login),
+                                      strbuf_slice(&job->password), job->match, clock_mono_ms());
         submission_auth_done(sc->session, job->match, clock_mono_ms());
     }
     password_free(job);

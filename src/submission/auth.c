@@ -1,6 +1,6 @@
 /* submission/auth.c - AUTH PLAIN (RFC 4616) and LOGIN, with and without an initial response (RFC 4954).
  *
- *   READY -AUTH-> [AUTH, a challenge at a time] -> AUTH_WAIT (a worker hashes) -> READY
+ *   READY -AUTH-> [AUTH, a challenge at a time] -> AUTH_WAIT (a worker hashes; not for a known login) -> READY
  *
  * Credentials are decoded into one buffer that is wiped; nothing of them is logged but the name. */
 #include "internal.h"
@@ -40,6 +40,19 @@ static void login_failed(struct submission *s)
         session_hang_up(s, 421, "4.7.0", "Too many failed logins");
 }
 
+static void login_succeeded(struct submission *s, const struct user_password *password)
+{
+    s->password = password;
+    s->user = users_find(s->settings->users, slice_from(s->login, s->login_n));
+    if (s->user == NULL) {
+        login_failed(s);
+        return;
+    }
+    log_event(LOG_LEVEL_INFO, "auth", LOG_STR("result", "ok"), LOG_STR("ip", s->ip), LOG_STR("user", s->user->name),
+              LOG_STR("mechanism", s->auth_mechanism), LOG_STR("label", password->label));
+    end_exchange(s, 235, "2.7.0", "Authentication successful");
+}
+
 static void check_password(struct submission *s, struct slice password)
 {
     struct slice login = slice_from(s->login, s->login_n);
@@ -47,6 +60,11 @@ static void check_password(struct submission *s, struct slice password)
     /* The address may have failed elsewhere since this connection was let in. */
     if (limits_locked_out(s->shared, s->ip, s->now, session_config(s))) {
         session_hang_up(s, 421, "4.7.0", "Too many failed logins");
+        return;
+    }
+    const struct user_password *known = limits_known_login(s->shared, s->settings->users, login, password, s->now);
+    if (known != NULL) {
+        login_succeeded(s, known);
         return;
     }
     submission_enter(s, SESSION_AUTH_WAIT);
@@ -59,15 +77,10 @@ void submission_auth_done(struct submission *s, const struct user_password *pass
     if (s->state != SESSION_AUTH_WAIT)
         return;
     s->now = now_ms;
-    s->password = password;
-    s->user = password == NULL ? NULL : users_find(s->settings->users, slice_from(s->login, s->login_n));
-    if (s->user == NULL) {
+    if (password != NULL)
+        login_succeeded(s, password);
+    else
         login_failed(s);
-    } else {
-        log_event(LOG_LEVEL_INFO, "auth", LOG_STR("result", "ok"), LOG_STR("ip", s->ip), LOG_STR("user", s->user->name),
-                  LOG_STR("mechanism", s->auth_mechanism), LOG_STR("label", password->label));
-        end_exchange(s, 235, "2.7.0", "Authentication successful");
-    }
     if (s->state != SESSION_CLOSED)
         s->ops->resume(s->ctx);
 }

@@ -8,6 +8,7 @@
  *   data.c         DATA        bdat.c  BDAT
  *   limits.c       the tables that all sessions share
  *   password.c     crypt(5), on a worker
+ *   known.c        logins that were right not long ago
  *
  * Memory that one session may take: the struct (under 2 KiB), a transaction (SESSION_TXN_FIXED and
  * SESSION_TXN_RECIPIENT a recipient of limits.recipients), a decoded AUTH line while it is looked at
@@ -74,7 +75,7 @@ struct submission {
     char ip[INET6_ADDRSTRLEN + 16]; /* with a zone */
     char tls[16];                   /* the version; "" = not yet */
     char helo[SESSION_HELO_MAX + 1];
-    bool extended; /* EHLO */
+    bool extended;           /* EHLO */
     const struct user *user; /* of `settings`, as the password that it logged in with */
     const struct user_password *password;
     unsigned messages, errors;
@@ -166,5 +167,19 @@ bool limits_login_failed(struct submission_shared *s, const char *ip, int64_t no
 /* A message of the user begins: false when that is one too many for the hour.  Each true is paired with an end. */
 bool limits_message_begin(struct submission_shared *s, const char *user, int64_t now_ms, const struct config *c);
 void limits_message_end(struct submission_shared *s, const char *user, int64_t now_ms, bool accepted);
+/* Which password of the user is this, if that was found in the last minutes?  NULL: not known. */
+const struct user_password *limits_known_login(struct submission_shared *s, const struct users *users,
+                                               struct slice login, struct slice password, int64_t now_ms);
+
+/* ---- known.c --------------------------------------------------------------------------------------------------- */
+
+struct known_logins;
+/* NULL without memory or randomness; that is a table which knows nobody. */
+struct known_logins *known_logins_new(void);
+void known_logins_free(struct known_logins **pk);
+const struct user_password *known_logins_find(const struct known_logins *k, const struct users *users,
+                                              struct slice login, struct slice password, int64_t now_ms);
+void known_logins_add(struct known_logins *k, const struct users *users, struct slice login, struct slice password,
+                      const struct user_password *match, int64_t now_ms);
 
 #endif

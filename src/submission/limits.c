@@ -41,6 +41,7 @@ struct submission_shared {
     struct sender_list idle_senders;
     size_t n_idle_addresses, n_idle_senders;
     size_t connections;
+    struct known_logins *known;
 };
 
 struct submission_shared *submission_shared_new(void)
@@ -49,6 +50,7 @@ struct submission_shared *submission_shared_new(void)
     if (s != NULL) {
         TAILQ_INIT(&s->idle_addresses);
         TAILQ_INIT(&s->idle_senders);
+        s->known = known_logins_new();
     }
     return s;
 }
@@ -68,7 +70,22 @@ void submission_shared_free(struct submission_shared **ps)
     *ps = NULL;
     tdestroy(s->addresses, free);
     tdestroy(s->senders, sender_free);
+    known_logins_free(&s->known);
     free(s);
+}
+
+/* ---- logins ------------------------------------------------------------------------------------------------ */
+
+const struct user_password *limits_known_login(struct submission_shared *s, const struct users *users,
+                                               struct slice login, struct slice password, int64_t now_ms)
+{
+    return known_logins_find(s->known, users, login, password, now_ms);
+}
+
+void submission_login_verified(struct submission_shared *s, const struct users *users, struct slice login,
+                               struct slice password, const struct user_password *match, int64_t now_ms)
+{
+    known_logins_add(s->known, users, login, password, match, now_ms);
 }
 
 /* ---- addresses -------------------------------------------------------------------------------------------- */
