@@ -97,8 +97,8 @@ struct config {
         uint16_t port;
         char **bind;
         size_t n_bind;
-        char **public; /* the addresses that the world sees, where they are not those of bind; none = those of bind */
-        size_t n_public;
+        char **public_ips; /* the addresses that the world sees, where they are not those of bind; none = those of bind */
+        size_t n_public_ips;
         enum config_prefer prefer;
         bool allow_private;
         unsigned connections_per_domain, connections, messages_per_connection;

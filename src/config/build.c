@@ -246,6 +246,7 @@ static int build_bind(const struct build *b, const struct raw_delivery *raw, str
     static const struct scalar row = {.kind = SCALAR_IP};
     int families[2], family = 0;
     c->delivery.n_bind = raw->bind_count;
+    c->delivery.n_public_ips = raw->public_ips_count;
     c->delivery.bind = list_new(b, "delivery.bind", c->delivery.n_bind, sizeof(*c->delivery.bind));
     if (c->delivery.bind == NULL)
         return -1;
@@ -262,23 +263,21 @@ static int build_bind(const struct build *b, const struct raw_delivery *raw, str
     return 0;
 }
 
-static int build_public(const struct build *b, const struct raw_delivery *raw, struct config *c)
+static int build_public(const struct build *b, char *const *given, struct config *c)
 {
     static const struct scalar row = {.kind = SCALAR_IP};
-    c->delivery.n_public = raw->public_count;
-    c->delivery.public = list_new(b, "delivery.public", c->delivery.n_public, sizeof(*c->delivery.public));
-    if (c->delivery.public == NULL)
-        return -1;
-    for (size_t i = 0; i < c->delivery.n_public; i++) {
+    char **ips = list_new(b, "delivery.public", c->delivery.n_public_ips, sizeof(*ips));
+    c->delivery.public_ips = ips;
+    for (size_t i = 0; ips != NULL && i < c->delivery.n_public_ips; i++) {
         char key[CONFIG_KEY_MAX];
         key_set(key, "delivery.public[%zu]", i);
-        if (scalar_set(b, &row, key, raw->public[i], &c -> delivery.public[i]) < 0)
+        if (scalar_set(b, &row, key, given[i], &ips[i]) < 0)
             return -1;
         for (size_t k = 0; k < i; k++)
-            if (strcmp(c->delivery.public[k], c -> delivery.public[i]) == 0)
-                return source_fail(b->source, b->err, key, "found \"%s\" again, expected it once", raw->public[i]);
+            if (strcmp(ips[k], ips[i]) == 0)
+                return source_fail(b->source, b->err, key, "found \"%s\" again, expected it once", given[i]);
     }
-    return 0;
+    return ips == NULL ? -1 : 0;
 }
 
 static int build_route(const struct build *b, const char *key, const struct raw_route *raw, const struct config *c,
@@ -335,7 +334,7 @@ static struct config *config_build(const struct source *source, const struct raw
     if (c->path == NULL || scalars_set(&b, config_scalars, "", raw, c) < 0 || build_listen(&b, raw, c) < 0 ||
         (source != NULL && build_tls(&b, raw, c) < 0) || build_domains(&b, raw, c) < 0 ||
         build_retry(&b, &raw->queue, c) < 0 || build_servers(&b, &raw->dns, c) < 0 ||
-        build_bind(&b, &raw->delivery, c) < 0 || build_public(&b, &raw->delivery, c) < 0 ||
+        build_bind(&b, &raw->delivery, c) < 0 || build_public(&b, raw->delivery.public_ips, c) < 0 ||
         build_routes(&b, &raw->delivery, c) < 0)
         config_free(&c);
     return c;

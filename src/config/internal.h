@@ -119,8 +119,8 @@ struct raw_dns {
 struct raw_delivery {
     char *port, *prefer, *allow_private, *connections_per_domain, *connections, *messages_per_connection,
         *connect_timeout, *tls, *ca_file;
-    char **bind, **public;
-    unsigned bind_count, public_count;
+    char **bind, **public_ips;
+    unsigned bind_count, public_ips_count;
     struct raw_route *routes;
     unsigned routes_count;
 };

@@ -102,7 +102,7 @@ static void print_lists(const struct config *c, FILE *out)
     fputs("]\n", out);
     print_section(c, "delivery", out);
     print_addresses("bind", c->delivery.bind, c->delivery.n_bind, out);
-    print_addresses("public", c->delivery.public, c->delivery.n_public, out);
+    print_addresses("public", c->delivery.public_ips, c->delivery.n_public_ips, out);
     fputs(c->delivery.n_routes == 0 ? "  routes: []\n" : "  routes:\n", out);
     for (size_t i = 0; i < c->delivery.n_routes; i++) {
         fputs("    - {", out);

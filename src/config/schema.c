@@ -77,7 +77,8 @@ static const cyaml_schema_value_t route_member = MEMBER(struct raw_route, route_
 static const cyaml_schema_field_t delivery_fields[] = {
     TEXT(port, struct raw_delivery),
     LIST(bind, struct raw_delivery, &text_member, 0, 2),
-    LIST(public, struct raw_delivery, &text_member, 0, CONFIG_PUBLIC_MAX),
+    CYAML_FIELD_SEQUENCE("public", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, struct raw_delivery, public_ips,
+                         &text_member, 0, CONFIG_PUBLIC_MAX),
     TEXT(prefer, struct raw_delivery),
     TEXT(allow_private, struct raw_delivery),
     TEXT(connections_per_domain, struct raw_delivery),

@@ -211,8 +211,8 @@ START_TEST(all_keys)
     ck_assert_str_eq(c->dns.servers[1].address, "2001:db8::53");
     ck_assert_uint_eq(c->dns.servers[1].port, 5353);
     ck_assert_uint_eq(c->delivery.n_bind, 2);
-    ck_assert_uint_eq(c->delivery.n_public, 1);
-    ck_assert_str_eq(c->delivery.public[0], "2001:db8::2");
+    ck_assert_uint_eq(c->delivery.n_public_ips, 1);
+    ck_assert_str_eq(c->delivery.public_ips[0], "2001:db8::2");
     ck_assert_int_eq(c->delivery.prefer, CONFIG_PREFER_ANY);
     /* A route takes over delivery's port and tls; one with a login never goes in the clear unless told so. */
     ck_assert_uint_eq(c->delivery.routes[0].port, 2525);
