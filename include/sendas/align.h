@@ -167,6 +167,36 @@ struct dmarc_verdict {
 enum { DMARC_DKIM_MAX = 16 };
 void dmarc_check(struct arena *a, const struct lookup *dns, const struct dmarc_request *req, struct dmarc_verdict *ret);
 
+/* ---- DMARC: what a domain publishes, for its owner ------------------------------------------------------------------ */
+
+enum dmarc_where {
+    DMARC_FOUND_NOTHING = 0,
+    DMARC_FOUND_OWN,
+    DMARC_FOUND_ABOVE,   /* the policy of a domain above it holds */
+    DMARC_FOUND_SEVERAL, /* more than one of its own: none counts */
+    DMARC_FOUND_BROKEN,  /* a text that is meant as a record, but is none */
+    DMARC_FOUND_UNKNOWN  /* DNS gave no answer */
+};
+
+struct dmarc_note {
+    bool serious;      /* it is without effect, or does harm, as it is */
+    struct slice text; /* a sentence or two without the final dot; printable ASCII */
+};
+
+struct dmarc_judgement {
+    enum dmarc_where found;
+    struct slice record, record_of; /* what was found, and where; of several the first valid one */
+    bool usable;                    /* receivers follow it, or would if it stood alone */
+    enum dmarc_policy policy;       /* that holds for the domain, t=y counted in; of a usable one */
+    const struct dmarc_note *notes;
+    size_t n_notes;
+};
+
+/* Looks for the policy of `domain` (A-labels) and at how it is written: unknown and historic tags (RFC 9989 9.3), a
+ * policy without effect, reports that go nowhere (RFC 9990 4).  *ret lives in the arena.  -1: out of memory. */
+int dmarc_judge(struct arena *a, const struct lookup *dns, struct slice domain, struct dmarc_judgement *ret,
+                struct err *err);
+
 /* The Organizational Domain of `domain` (RFC 9989 4.10.2), A-labels in lower case, into the arena: 0; -1 when it is no
  * domain name, DNS does not answer, or out of memory. */
 int dmarc_organizational_domain(struct arena *a, const struct lookup *dns, struct slice domain, struct slice *ret,

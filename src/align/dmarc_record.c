@@ -8,8 +8,7 @@ const char *dmarc_policy_name(enum dmarc_policy p)
     return policies[p];
 }
 
-/* Cuts the first tag off; false when there is none left.  What is no "name=value" has an empty name. */
-static bool tag_next(struct slice *text, struct slice *name, struct slice *value)
+bool dmarc_tag_next(struct slice *text, struct slice *name, struct slice *value)
 {
     struct slice tag;
     if (text->n == 0)
@@ -25,7 +24,7 @@ bool dmarc_record_is(struct slice text)
 {
     struct slice name, value;
     /* the value is the one thing whose case matters */
-    return tag_next(&text, &name, &value) && slice_eq_icase(name, SLICE("v")) && slice_eq(value, SLICE("DMARC1"));
+    return dmarc_tag_next(&text, &name, &value) && slice_eq_icase(name, SLICE("v")) && slice_eq(value, SLICE("DMARC1"));
 }
 
 /* -1: there is no such policy. */
@@ -114,7 +113,7 @@ void dmarc_record_parse(struct slice text, struct dmarc_record *ret)
     struct slice rest = text, name, value;
     unsigned seen = 0; /* of a tag that stands twice, the first counts */
     *ret = (struct dmarc_record){.text = text};
-    while (tag_next(&rest, &name, &value))
+    while (dmarc_tag_next(&rest, &name, &value))
         for (unsigned tag = 0; tag < TAGS; tag++)
             if (slice_eq_icase(name, slice_of(tags[tag])) && !(seen & 1U << tag)) {
                 seen |= 1U << tag;

@@ -161,6 +161,8 @@ struct dmarc_record {
     bool strict_dkim, strict_spf, testing;
 };
 
+/* Cuts the first tag off; false when there is none left.  What is no "name=value" has an empty name. */
+bool dmarc_tag_next(struct slice *text, struct slice *name, struct slice *value);
 /* Does this TXT record's text begin with the DMARC version?  RFC 9989 4.7 */
 bool dmarc_record_is(struct slice text);
 /* Of such a text; there is no failure, only defaults (RFC 9989 4.8). */
