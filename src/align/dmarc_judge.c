@@ -99,11 +99,9 @@ static void judge_tag(struct judge *j, struct slice name, struct slice value)
         slice_eq_icase(name, SLICE("p")) || slice_eq_icase(name, SLICE("sp")) || slice_eq_icase(name, SLICE("np"));
     bool mode = slice_eq_icase(name, SLICE("adkim")) || slice_eq_icase(name, SLICE("aspf"));
     struct shown shown = align_show(value);
-    if (name.n == 0 && value.n > 0)
-        note(j, false, "receivers ignore \"%s\", which is no tag=value", shown.text);
-    else if (name.n > 0 && is_one_of(historic_tags, ARRAY_LEN(historic_tags), name))
+    if (is_one_of(historic_tags, ARRAY_LEN(historic_tags), name))
         note(j, false, "%s= is history (RFC 9989), and receivers ignore it: take it out", align_show(name).text);
-    else if (name.n > 0 && !is_one_of(known_tags, ARRAY_LEN(known_tags), name))
+    else if (!is_one_of(known_tags, ARRAY_LEN(known_tags), name))
         note(j, false, "receivers ignore the unknown tag %s=", align_show(name).text);
     else if (policy && !is_one_of(policies, ARRAY_LEN(policies), value))
         note(j, true, "%s=%s is no policy: it is none, quarantine or reject", align_show(name).text, shown.text);
@@ -117,7 +115,7 @@ static void judge_record(struct judge *j, const struct dmarc_record *record)
 {
     struct slice rest = record->text, name, value;
     while (dmarc_tag_next(&rest, &name, &value))
-        if (name.n > 0 || slice_trim(value).n > 0)
+        if (name.n > 0)
             judge_tag(j, name, value);
     if (!record->has_p)
         note(j, true, "it has no policy: add p=none, p=quarantine or p=reject");

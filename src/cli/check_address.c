@@ -51,9 +51,9 @@ void check_addresses(struct check_run *r)
     const struct config *c = r->config;
     char address[CHECK_ADDRESS_SIZE];
     bool any = c->delivery.n_bind > 0;
-    for (size_t i = 0; i < c->delivery.n_public; i++)
-        add(r, slice_of(c->delivery.public[i]));
-    if (c->delivery.n_public > 0) {
+    for (size_t i = 0; i < c->delivery.n_public_ips; i++)
+        add(r, slice_of(c->delivery.public_ips[i]));
+    if (c->delivery.n_public_ips > 0) {
         r->origin = CHECK_ORIGIN_CONFIGURED;
         return;
     }
