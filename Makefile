@@ -5,6 +5,7 @@
 #   make install    PREFIX, DESTDIR             make fuzz     libFuzzer on every parser (FUZZ_SECONDS each)
 #   make uninstall  what install put there      make deb      a Debian package
 #   make check-kill, check-faults   the long proofs that nothing is lost
+#   make check-install   the package in a bare Debian
 #   make bench      speed and cost, as ratios   make measure-queue   20,000 messages for a domain that is down
 #   make format     clang-format                (V=1 shows the commands)
 
@@ -52,7 +53,7 @@ FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAYS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 
 .PHONY: all demo check check-only check-thunderbird unit asan lint format fuzz fuzz-build deps clean
-.PHONY: install install-files uninstall deb
+.PHONY: install install-files uninstall deb check-install
 all: $(BUILD)/sendas
 
 $(BUILD)/sendas: $(BUILD)/obj/main.o $(BUILD)/libsendas.a
@@ -193,6 +194,10 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
 	rmdir $(DESTDIR)$(DOCDIR) 2>/dev/null || true
 	@if [ -z '$(DESTDIR)' ] && [ -d /run/systemd/system ]; then systemctl daemon-reload; fi
+
+# The package in a bare Debian, fetched by debootstrap.  Not part of check; its fast part is tests/e2e/t-install.
+check-install: deb
+	@tests/tools/check-install $(BUILD) $(BUILD)/sendas_$(VERSION)_*.deb
 
 # build/sendas_VERSION_ARCHITECTURE.deb
 deb: deps
