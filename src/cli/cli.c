@@ -34,7 +34,12 @@ static const struct cli_command commands[] = {
      "  --json   one JSON document instead of text\n",
      cli_check},
     {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list | retire DOMAIN SELECTOR",
-     "make, list and retire DKIM keys", "`new` prints the record to publish.\n", cli_key},
+     "make, list and retire DKIM keys",
+     "`new` makes a key and prints the record to publish; `list` shows the keys in use; `retire` tells how to end one.\n"
+     "  --type T       rsa (if not said) or ed25519; RSA is what every receiver knows\n"
+     "  --bits N       of an RSA key: 2048 if not said\n"
+     "  --selector S   the name of the record, S._domainkey.DOMAIN; the first free of s1, s2 ... if not said\n",
+     cli_key},
     {"user",
      "user add ADDRESS [--label L] [--send-as PATTERN]... [--only-send-as PATTERN]... [--messages-per-hour N]\n"
      "                       [--password-stdin] | list | remove ADDRESS [--label L]",
