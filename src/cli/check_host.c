@@ -46,6 +46,7 @@ static bool is_foreign(const struct check_run *r, const char *address)
 struct seen {
     struct strbuf list;
     size_t n, unreachable;
+    const char *lacking; /* an address that mail leaves from, whose family the name does not have; NULL: none */
     char foreign[INET6_ADDRSTRLEN]; /* the last that is not ours */
 };
 
@@ -67,10 +68,45 @@ static void look_at_answer(struct check_run *r, const struct lookup_answer *answ
     }
 }
 
-static const char *own_address(const struct check_run *r)
+/* Of a host name that is found at the other family only. */
+static void look_for_family(struct check_run *r, bool ipv6, size_t n, struct seen *seen)
 {
-    bool known = r->n_addresses > 0 && (r->origin == CHECK_ORIGIN_CONFIGURED || r->origin == CHECK_ORIGIN_ROUTE);
-    return known ? r->addresses[0] : "the public address of this server";
+    bool known = r->origin == CHECK_ORIGIN_CONFIGURED || r->origin == CHECK_ORIGIN_ROUTE;
+    for (size_t i = 0; i < r->n_addresses && known && n == 0; i++) {
+        if (check_is_ipv6(r->addresses[i]) != ipv6)
+            continue;
+        check_join(&seen->list);
+        strbuf_addf(&seen->list, "no %s record, and mail leaves from %s", ipv6 ? "AAAA" : "A", r->addresses[i]);
+        seen->lacking = r->addresses[i];
+        return;
+    }
+}
+
+/* One of this family, where it is known; NULL. */
+static const char *own_address(const struct check_run *r, bool ipv6)
+{
+    for (size_t i = 0; i < r->n_addresses; i++)
+        if (check_is_ipv6(r->addresses[i]) == ipv6 && r->origin != CHECK_ORIGIN_HOST)
+            return r->addresses[i];
+    return NULL;
+}
+
+static void advise_hostname(struct check_run *r, const struct seen *seen, struct strbuf *fix)
+{
+    const char *hostname = r->config->hostname, *own = own_address(r, check_is_ipv6(seen->foreign));
+    const char *type = check_is_ipv6(seen->foreign) ? "AAAA" : "A";
+    if (seen->lacking != NULL) {
+        strbuf_addf(fix, "publish an %s record of %s with %s", check_is_ipv6(seen->lacking) ? "AAAA" : "A", hostname,
+                    seen->lacking);
+    } else if (seen->n == 0 || seen->unreachable > 0) {
+        own = own_address(r, false);
+        strbuf_addf(fix, "publish an A record (and AAAA, if mail leaves by IPv6) of %s with %s", hostname,
+                    own != NULL ? own : "the public address of this server");
+    } else if (seen->foreign[0] != '\0') {
+        strbuf_addf(fix, "remove the %s record of %s with %s", type, hostname, seen->foreign);
+        if (own != NULL)
+            strbuf_addf(fix, ", so that %s is the only one", own);
+    }
 }
 
 void check_hostname(struct check_run *r)
@@ -83,14 +119,13 @@ void check_hostname(struct check_run *r)
     struct strbuf fix = STRBUF_INIT;
     look_at_answer(r, &v4, &seen);
     look_at_answer(r, &v6, &seen);
-    if (seen.n == 0)
+    if (seen.n == 0) {
         strbuf_addf(&seen.list, "%s has no address", hostname);
-    if (seen.n == 0 || seen.unreachable > 0)
-        strbuf_addf(&fix, "publish an A record (and AAAA, if mail leaves by IPv6) of %s with %s", hostname,
-                    own_address(r));
-    else if (seen.foreign[0] != '\0')
-        strbuf_addf(&fix, "remove %s from the %s records of %s, so that only %s stays", seen.foreign,
-                    check_is_ipv6(seen.foreign) ? "AAAA" : "A", hostname, own_address(r));
+    } else if (worst != LOOKUP_TEMPFAIL) {
+        look_for_family(r, false, v4.n, &seen);
+        look_for_family(r, true, v6.n, &seen);
+    }
+    advise_hostname(r, &seen, &fix);
     item->status = fix.n > 0 ? CHECK_FAIL : CHECK_PASS;
     check_tell(r, item, &seen.list, check_text(r, "public addresses of this machine at %s", hostname), &fix);
     if (seen.n == 0 && worst == LOOKUP_TEMPFAIL)

@@ -782,7 +782,8 @@ START_TEST(foreign_addresses)
     routes[0] = "192.0.2.1";
     begin(rows);
     check_hostname(&run);
-    expect(CHECK_FAIL, false, "192.0.2.9 (not an address of this machine)", "remove 192.0.2.9 from the A records");
+    expect(CHECK_FAIL, false, "192.0.2.9 (not an address of this machine)",
+           "remove the A record of mail.example.com with 192.0.2.9, so that 192.0.2.1 is");
     local = "192.0.2.9";
     begin(rows);
     check_hostname(&run);

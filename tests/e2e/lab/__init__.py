@@ -17,6 +17,6 @@ import sys
 
 sys.dont_write_bytecode = True
 
-from . import clients, corpus, messages, servers, testing, verifiers  # noqa: E402,F401
+from . import clients, corpus, messages, published, servers, testing, verifiers  # noqa: E402,F401
 from .daemon import BINARY, PASSWORD, SANITIZED, Sendas, cli  # noqa: E402,F401
 from .testing import Lab, check, equal, note, run, until  # noqa: E402,F401
