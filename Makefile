@@ -85,7 +85,7 @@ $(BUILD)/tests/intake/test_faults: LDFLAGS_ALL += $(addprefix -Wl$(comma)--wrap=
 	reallocarray strdup)
 
 # Allocations of ours fail when the test says so.
-$(BUILD)/tests/crash/test_faults: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+$(BUILD)/tests/crash/test_faults: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=fsync
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -type f -name '*.d' 2>/dev/null)
 

@@ -103,7 +103,7 @@ static int free_name(const char *path, struct strbuf *name, struct err *err)
     return err_set(err, "%s: too many damaged files beside it", path);
 }
 
-static int sync_directory(const char *path)
+int damage_sync_directory(const char *path)
 {
     char *dir = strdup(path), *slash = dir != NULL ? strrchr(dir, '/') : NULL;
 
@@ -133,8 +133,8 @@ int damage_set_aside(const char *path, struct strbuf *aside, struct err *err)
     char *mark = beside(path, ".check"), *shm = beside(path, "-shm");
     int rc = free_name(path, aside, err);
 
-    if (rc == 0 && (rename_beside(path, strbuf_str(aside), "-wal") < 0 || sync_directory(path) < 0 ||
-                    rename(path, strbuf_str(aside)) < 0 || sync_directory(path) < 0))
+    if (rc == 0 && (rename_beside(path, strbuf_str(aside), "-wal") < 0 || damage_sync_directory(path) < 0 ||
+                    rename(path, strbuf_str(aside)) < 0 || damage_sync_directory(path) < 0))
         rc = err_set(err, "%s is damaged, and cannot be set aside: %s", path, strerror(errno));
     if (rc == 0 && shm != NULL)
         unlink(shm); /* an index of the log, made anew from it */

@@ -10,6 +10,7 @@
  *   reader.c    the lane that reads
  *   store.c     the statements
  *   schema.c    the file: opening, pragmas, migrations
+ *   mend.c      after a sync that failed; the log back into the file
  *   list.c      looking inside from another process: all that waits
  *   record.c    looking inside from another process: all about one message, also one that is gone
  *   change.c    changing it from another process: hold, release, retry, remove
@@ -33,6 +34,7 @@ enum {
     /* A group of requests that shares a commit ends at these; a message above PUT_STEP goes in over several. */
     GROUP_REQUESTS_MAX = 500,
     GROUP_BYTES_MAX = 4 * 1024 * 1024,
+    LOG_PAGES = 2048, /* a longer log (16 MB) is copied back */
     PUT_STEP_CHUNKS = 16,
 };
 
@@ -119,6 +121,7 @@ enum { STORE_STATEMENTS = 32 };
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[STORE_STATEMENTS];
+    int frames; /* in the log with the last commit, as far as they have to be copied back (STORE_WRITE) */
 };
 
 /* Opens `path`; STORE_WRITE makes it (mode 0600) and brings its schema up to date.  0, -1 or one of the above. */
@@ -127,6 +130,11 @@ int store_open(struct store *s, const char *path, enum store_mode mode, struct e
 enum { STORE_PAGE = 8192 };
 int store_first_page(unsigned char page[STORE_PAGE], int version, struct err *err);
 int store_version(void);
+/* Writes the log again, as it stands, and syncs it; then all of it waits to be copied back.  After a failure, of a sync
+ * above all, nothing may be committed before this has succeeded.  Extended result code. */
+int store_mend(struct store *s);
+/* Copies back what no reader keeps in the log; s->frames is 0 when that was all.  After a failure, store_mend. */
+int store_copy_back(struct store *s);
 /* When the store is closed without this, its log stays as it is. */
 void store_keep(struct store *s);
 /* Does the result say that the file is damaged? */
@@ -336,9 +344,11 @@ struct writer {
     int64_t next_row;
     struct requests backlog; /* taken, in no group yet */
     struct requests carried; /* finishes that could not be committed, oldest first: tried again until they can */
-    int64_t carried_until_ms, tidy_at_ms, complained_ms;
+    int64_t carried_until_ms, tidy_at_ms, complained_ms, copy_at_ms;
+    atomic_int log_pages;      /* LOG_PAGES; tests take less */
     int64_t wall_less_mono_ms; /* changes when somebody sets the clock */
     bool ailing;               /* the last commit failed */
+    bool copying_fails;        /* the log could not be copied back */
     bool damaged;              /* the next start is told to look */
     bool orphans;              /* chunks of a put that failed may still be there */
     _Atomic int64_t history_ms;
@@ -401,6 +411,9 @@ bool damage_find(struct store *s, const char *path);
 void damage_mark(const char *path);
 /* Renames the file and its log to `path`.corrupt-TIME, and writes that name to `aside`. */
 int damage_set_aside(const char *path, struct strbuf *aside, struct err *err);
+
+/* The directory that `path` is in: what names there are survives a power cut.  0 or -1 and errno. */
+int damage_sync_directory(const char *path);
 
 /* Other processes write into the table `control` what they changed, and touch the lock file: that wakes the writer. */
 int control_watch(struct queue *q, struct err *err);

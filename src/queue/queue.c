@@ -559,6 +559,7 @@ int queue_open(const struct config *c, struct event_base *base, const struct que
     queue_reconfigure(q, c);
     q->timer = event_new(base, -1, 0, on_timer, q);
     q->writer.path = strdup(c->queue.path);
+    atomic_store(&q->writer.log_pages, LOG_PAGES);
     if (open_parts(q, c->queue.path, err) < 0) {
         queue_close(&q);
         return -1;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
@@ -105,9 +106,34 @@ static int migrate_step(struct store *s, int64_t to)
     return -1;
 }
 
-/* WAL with synchronous=FULL: each commit is one fsync of the log, and survives a power cut.  The log is copied back
- * every 16 MB and cut to 64 MB.  Pages of 8 KiB take a third of the CPU off a message of 10 KB, compared with 4 KiB;
- * both first pragmas only act on a file that is new.  Foreign keys play no part, as keys are ranges (internal.h). */
+/* Before anything is committed: what a process before us may have left is on the disk, the log and the names. */
+static int secure(struct store *s, const char *path, struct err *err)
+{
+    errno = 0;
+    int rc = store_mend(s);
+
+    if (store_is_damage(rc))
+        return fail(s, path, err);
+    if (rc != SQLITE_OK)
+        return err_set(err, "%s: its log cannot be secured: %s%s%s", path, sqlite3_errstr(rc), errno != 0 ? ", " : "",
+                       errno != 0 ? strerror(errno) : "");
+    if (damage_sync_directory(path) < 0)
+        return err_set(err, "%s: its directory cannot be synced: %s", path, strerror(errno));
+    return 0;
+}
+
+static int on_commit(void *store, sqlite3 *db, const char *name, int frames)
+{
+    (void)db;
+    (void)name;
+    ((struct store *)store)->frames = frames;
+    return SQLITE_OK;
+}
+
+/* WAL with synchronous=FULL: each commit is one fsync of the log, and survives a power cut.  The log is copied back by
+ * the writer (store_copy_back) and cut to 64 MB.  Pages of 8 KiB take a third of the CPU off a message of 10 KB,
+ * compared with 4 KiB; both first pragmas only act on a file that is new.  Foreign keys play no part, as keys are
+ * ranges (internal.h). */
 static int prepare_write(struct store *s, const char *path, struct err *err)
 {
     int64_t version;
@@ -126,16 +152,33 @@ static int prepare_write(struct store *s, const char *path, struct err *err)
         return fail(s, path, err);
     if (strcmp(mode, "wal") != 0)
         return err_set(err, "%s: this file system cannot hold a write-ahead log", path);
-    if (exec(s, "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 2048; PRAGMA journal_size_limit = 67108864;"
-                "PRAGMA cache_size = -8192; PRAGMA temp_store = MEMORY") != SQLITE_OK)
+    if (exec(s, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192;"
+                "PRAGMA temp_store = MEMORY") != SQLITE_OK)
         return fail(s, path, err);
+    sqlite3_wal_hook(s->db, on_commit, s);
+    if ((rc = secure(s, path, err)) < 0)
+        return rc;
     while (version < (int64_t)ARRAY_LEN(migrations))
         if (migrate_step(s, ++version) < 0)
             return fail(s, path, err);
     return 0;
 }
 
-/* Beside a daemon, or where none runs. */
+/* Does a daemon run? */
+static bool is_served(const char *path)
+{
+    struct strbuf name = STRBUF_INIT;
+
+    strbuf_addf(&name, "%s.lock", path);
+    int fd = name.failed ? -1 : open(strbuf_str(&name), O_RDONLY | O_CLOEXEC);
+    bool served = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
+    if (fd >= 0)
+        close(fd);
+    strbuf_free(&name);
+    return served;
+}
+
+/* Beside a daemon, or where none runs.  The log is copied back by the daemon, or by the last one to close. */
 static int prepare_beside(struct store *s, const char *path, enum store_mode mode, struct err *err)
 {
     int64_t version;
@@ -147,9 +190,10 @@ static int prepare_beside(struct store *s, const char *path, enum store_mode mod
         return err_set(err, "%s has a schema of version %lld, not %zu: run sendas serve once", path, (long long)version,
                        ARRAY_LEN(migrations));
     if (exec(s, mode == STORE_READ ? "PRAGMA query_only = 1; PRAGMA cache_size = -2048"
-                                   : "PRAGMA synchronous = FULL; PRAGMA cache_size = -2048") != SQLITE_OK)
+                                   : "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
+                                     "PRAGMA cache_size = -2048") != SQLITE_OK)
         return fail(s, path, err);
-    return 0;
+    return mode == STORE_CHANGE && !is_served(path) ? secure(s, path, err) : 0;
 }
 
 /* Made here, so that it is never open to others, not even for a moment; SQLite gives its log the same mode. */

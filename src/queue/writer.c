@@ -35,7 +35,7 @@ static void complain(struct writer *w, int rc, int cause, const char *reason)
 
 static void recovered(struct writer *w)
 {
-    if (!w->ailing)
+    if (!w->ailing || w->copying_fails)
         return;
     w->ailing = false;
     log_event(LOG_LEVEL_INFO, "store", LOG_STR("path", w->path), LOG_STR("reason", "works again"));
@@ -105,7 +105,8 @@ static int commit_all(struct writer *w, const struct requests *group, const char
     return rc;
 }
 
-/* After an I/O error (a failed fsync above all) nothing that the connection remembers is trusted. */
+/* After an I/O error (a failed fsync above all) nothing that the connection remembers is trusted, and opening the file
+ * begins with writing the log again (store_mend).  As long as it cannot be opened nothing is committed. */
 static void reopen(struct writer *w)
 {
     struct err err;
@@ -113,6 +114,8 @@ static void reopen(struct writer *w)
     store_close(&w->store);
     if (store_open(&w->store, w->path, STORE_WRITE, &err) < 0)
         complain(w, SQLITE_CANTOPEN, 0, err.text);
+    else if (!w->damaged)
+        store_keep(&w->store);
 }
 
 static void give_up(struct writer *w, int rc)
@@ -141,7 +144,7 @@ static void undo_put(struct writer *w, const struct put *p)
     rc = end(w, &step, rc);
     if (rc == SQLITE_OK)
         return;
-    store_rollback(&w->store);
+    give_up(w, rc);
     w->orphans = true;
     w->tidy_at_ms = clock_mono_ms() + CARRY_MS;
 }
@@ -276,6 +279,23 @@ static void tidy(struct writer *w)
     give_up(w, rc);
 }
 
+/* SQLite would do this within the commit, and say nothing of failures. */
+static void copy_back(struct writer *w)
+{
+    int64_t now = clock_mono_ms();
+
+    if (w->store.db == NULL || w->store.frames < atomic_load(&w->log_pages) || now < w->copy_at_ms)
+        return;
+    errno = 0;
+    int rc = store_copy_back(&w->store);
+    w->copying_fails = rc != SQLITE_OK;
+    if (rc == SQLITE_OK)
+        return;
+    w->copy_at_ms = now + COMPLAIN_MS;
+    complain(w, rc, store_cause(&w->store, rc), NULL);
+    give_up(w, rc);
+}
+
 /* How long to wait for requests. */
 static int64_t patience(const struct writer *w)
 {
@@ -317,6 +337,7 @@ void *writer_run(void *arg)
         commit_group(w, &group);
         if (w->backlog.head == NULL && more)
             tidy(w);
+        copy_back(w);
     }
     drop_carried(w);
     return NULL;

@@ -1,8 +1,12 @@
 /* tests/crash/faultvfs.h - a layer between SQLite and the disk that fails and crashes on demand.
  *
- * Everything goes to real files through SQLite's own layer; beside that each file has a shadow: what of it is on the
- * disk for certain (`durable`), and what was changed since it was last synced (`pending`).  A crash leaves what is
+ * Everything goes to real files through SQLite's own layer; they are what the page cache holds.  Beside that each file
+ * has a shadow: what of it is on the disk for certain (`durable`), and what was changed since it was last synced
+ * (`pending`); and each name, which of the files it stands for now and after a power cut: those become the same with a
+ * sync of the folder, which is ours to make, since SQLite takes no notice when its own fails.  A crash leaves what is
  * durable, and of what is pending nothing, all, or any part, down to single sectors: crash_image() writes that.
+ *
+ * The shadows are in shared memory: when a process dies and another one goes on, they go on as well.
  *
  * Calls are counted.  From number `at` on, `count` calls of the kinds in `kinds` fail, or the first one is the crash.
  */
@@ -17,6 +21,7 @@
 #include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 enum call {
@@ -26,10 +31,14 @@ enum call {
     CALL_OPEN = 8,
     CALL_DELETE = 16,
     CALL_READ = 32,
-    CALL_SHM = 64
+    CALL_SHM = 64,
+    CALL_SYNC_FILE = 128 /* not of its log */
 };
 enum { CALL_CHANGES = CALL_WRITE | CALL_SYNC | CALL_TRUNCATE | CALL_OPEN | CALL_DELETE, SECTOR = 512, FILES_MAX = 8 };
 enum survives { SURVIVES_NOTHING = 0, SURVIVES_ALL, SURVIVES_ANY };
+/* What a sync that fails does to the pages: they stay to be written; they count as written (what ext4 does); and they
+ * are gone, too (other file systems, or once memory is short). */
+enum forgets { FORGETS_NOTHING = 0, FORGETS_DIRTY, FORGETS_CONTENT };
 
 struct change {
     struct change *next;
@@ -38,26 +47,34 @@ struct change {
     unsigned char bytes[];
 };
 
-struct shadow {
-    char path[256];
-    bool exists;  /* on the disk for certain */
-    bool removed; /* since */
+struct inode {
     unsigned char *durable;
-    size_t n;
+    size_t n, room;
     struct change *pending, **tail;
 };
+
+struct shadow {
+    char path[128];
+    struct inode *now, *on_disk; /* what the name stands for; NULL: no file */
+};
+
+enum { DISK_SIZE = 1 << 29 };
+
+static struct disk {
+    struct shadow files[FILES_MAX];
+    size_t n_files, used;
+    _Alignas(16) unsigned char memory[];
+} * disk;
 
 static struct {
     sqlite3_vfs vfs, *real;
     pthread_mutex_t mutex;
-    struct shadow files[FILES_MAX];
-    size_t n_files;
     /* what is to happen */
     unsigned kinds;
     long at, count;
-    bool crash;
-    int result;        /* of a write that fails */
-    bool sync_forgets; /* a sync that fails leaves the pages clean: they are never written (what Linux does) */
+    bool crash, dies; /* the power goes instead of the call; the process dies after a sync that failed */
+    int result;       /* of a write that fails */
+    enum forgets forgets;
     enum survives survives;
     unsigned random;
     const char *image; /* the folder for a crash */
@@ -68,78 +85,101 @@ static struct {
 
 struct fault_file {
     sqlite3_file base;
-    struct shadow *shadow;
+    bool main;
+    struct inode *inode;
     sqlite3_file *real; /* behind this */
 };
 
-/* ---- shadows: the mutex is held
- * -------------------------------------------------------------------------------------- */
+/* ---- shadows: the mutex is held -------------------------------------------------------------- */
 
-/* Not the one that fails on demand. */
-void *__real_realloc(void *p, size_t n);
-
-static inline void *faults_memory(void *p, size_t n)
+/* Never given back; all of it is with disk_clear. */
+static inline void *disk_memory(size_t n)
 {
-    p = __real_realloc(p, n > 0 ? n : 1);
-    if (p == NULL)
+    void *p = disk->memory + disk->used;
+
+    disk->used += (n + 15) / 16 * 16;
+    if (disk->used > DISK_SIZE - sizeof(*disk))
         abort();
     return p;
 }
 
+/* An empty disk. */
+static inline void disk_clear(void)
+{
+    if (disk == NULL)
+        disk = mmap(NULL, DISK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (disk == MAP_FAILED)
+        abort();
+    memset(disk, 0, sizeof(*disk));
+}
+
 static inline struct shadow *shadow_of(const char *path)
 {
-    for (size_t i = 0; i < faults.n_files; i++)
-        if (strcmp(faults.files[i].path, path) == 0)
-            return &faults.files[i];
-    if (faults.n_files == FILES_MAX)
+    for (size_t i = 0; i < disk->n_files; i++)
+        if (strcmp(disk->files[i].path, path) == 0)
+            return &disk->files[i];
+    if (disk->n_files == FILES_MAX || strlen(path) >= sizeof(disk->files[0].path))
         abort();
-    struct shadow *s = &faults.files[faults.n_files++];
-    snprintf(s->path, sizeof(s->path), "%s", path);
-    s->tail = &s->pending;
+    struct shadow *s = &disk->files[disk->n_files++];
+    strcpy(s->path, path);
     return s;
 }
 
-static inline void shadow_change(struct shadow *s, sqlite3_int64 at, const void *bytes, size_t n)
+static inline struct inode *inode_at(const char *path)
 {
-    struct change *c = faults_memory(NULL, sizeof(*c) + n);
+    struct shadow *s = shadow_of(path);
+
+    if (s->now == NULL) {
+        s->now = disk_memory(sizeof(*s->now));
+        *s->now = (struct inode){0};
+        s->now->tail = &s->now->pending;
+    }
+    return s->now;
+}
+
+static inline void inode_change(struct inode *f, sqlite3_int64 at, const void *bytes, size_t n)
+{
+    struct change *c = disk_memory(sizeof(*c) + n);
 
     *c = (struct change){.at = at, .n = n};
     if (n > 0)
         memcpy(c->bytes, bytes, n);
-    *s->tail = c;
-    s->tail = &c->next;
+    *f->tail = c;
+    f->tail = &c->next;
 }
 
-static inline void durable_size(struct shadow *s, size_t n)
+static inline void durable_size(struct inode *f, size_t n)
 {
-    if (n > s->n) {
-        s->durable = faults_memory(s->durable, n);
-        memset(s->durable + s->n, 0, n - s->n);
+    if (n > f->room) {
+        unsigned char *more = disk_memory(n * 2);
+        if (f->n > 0)
+            memcpy(more, f->durable, f->n);
+        f->durable = more;
+        f->room = n * 2;
     }
-    s->n = n;
+    if (n > f->n)
+        memset(f->durable + f->n, 0, n - f->n);
+    f->n = n;
 }
 
-static inline void durable_apply(struct shadow *s, const struct change *c, size_t from, size_t n)
+static inline void durable_apply(struct inode *f, const struct change *c, size_t from, size_t n)
 {
     if (c->at < 0) {
-        durable_size(s, (size_t)(-1 - c->at));
+        durable_size(f, (size_t)(-1 - c->at));
         return;
     }
     size_t end = (size_t)c->at + from + n;
-    if (end > s->n)
-        durable_size(s, end);
-    memcpy(s->durable + c->at + from, c->bytes + from, n);
+    if (end > f->n)
+        durable_size(f, end);
+    memcpy(f->durable + c->at + from, c->bytes + from, n);
 }
 
-static inline void shadow_settle(struct shadow *s, bool keep)
+static inline void inode_settle(struct inode *f, bool keep)
 {
-    for (struct change *c; (c = s->pending) != NULL;) {
-        s->pending = c->next;
-        if (keep)
-            durable_apply(s, c, 0, c->n);
-        free(c);
-    }
-    s->tail = &s->pending;
+    for (const struct change *c = f->pending; keep && c != NULL; c = c->next)
+        durable_apply(f, c, 0, c->n);
+    f->pending = NULL;
+    f->tail = &f->pending;
 }
 
 static inline bool faults_chance(unsigned percent)
@@ -149,44 +189,51 @@ static inline bool faults_chance(unsigned percent)
 }
 
 /* What a crash leaves of a change: each sector by itself. */
-static inline void survive(struct shadow *s, const struct change *c)
+static inline void survive(struct inode *f, const struct change *c)
 {
     if (c->at < 0) {
         if (faults_chance(50))
-            durable_apply(s, c, 0, 0);
+            durable_apply(f, c, 0, 0);
         return;
     }
     bool torn = faults_chance(30), kept = faults_chance(50);
     for (size_t from = 0; from < c->n; from += SECTOR) {
         size_t n = c->n - from < SECTOR ? c->n - from : SECTOR;
         if (torn ? faults_chance(50) : kept)
-            durable_apply(s, c, from, n);
+            durable_apply(f, c, from, n);
     }
 }
 
-static inline void write_image(struct shadow *s)
+static inline void write_image(const struct shadow *s)
 {
     char path[512];
     const char *name = strrchr(s->path, '/');
+    bool renamed = faults.survives == SURVIVES_ALL || (faults.survives == SURVIVES_ANY && faults_chance(50));
+    struct inode *f = renamed ? s->now : s->on_disk;
 
-    for (const struct change *c = s->pending; c != NULL; c = c->next) {
-        s->exists |= faults.survives != SURVIVES_NOTHING;
-        if (faults.survives == SURVIVES_ALL)
-            durable_apply(s, c, 0, c->n);
-        else if (faults.survives == SURVIVES_ANY)
-            survive(s, c);
-    }
-    if (!s->exists || (s->removed && faults.survives != SURVIVES_NOTHING))
+    if (f == NULL)
         return;
+    for (const struct change *c = f->pending; c != NULL; c = c->next)
+        if (faults.survives == SURVIVES_ALL)
+            durable_apply(f, c, 0, c->n);
+        else if (faults.survives == SURVIVES_ANY)
+            survive(f, c);
     snprintf(path, sizeof(path), "%s%s", faults.image, name != NULL ? name : s->path);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0 || (s->n > 0 && write(fd, s->durable, s->n) != (ssize_t)s->n))
+    if (fd < 0 || (f->n > 0 && write(fd, f->durable, f->n) != (ssize_t)f->n))
         abort();
     close(fd);
 }
 
+/* What a power cut leaves of the disk, into the folder for it. */
+static inline void crash_image(void)
+{
+    for (size_t i = 0; i < disk->n_files; i++)
+        write_image(&disk->files[i]);
+}
+
 /* Never returns from a crash; true when this call is to fail. */
-static inline bool is_fault(enum call kind)
+static inline bool is_fault(unsigned kind)
 {
     if ((kind & faults.kinds) == 0)
         return false;
@@ -194,11 +241,8 @@ static inline bool is_fault(enum call kind)
     if (faults.at < 0 || number < faults.at || number >= faults.at + faults.count)
         return false;
     faults.injected++;
-    if (faults.crash) {
-        for (size_t i = 0; i < faults.n_files; i++)
-            write_image(&faults.files[i]);
+    if (faults.crash)
         faults.on_crash();
-    }
     return true;
 }
 
@@ -210,8 +254,7 @@ static inline bool fault(enum call kind)
     return fails;
 }
 
-/* ---- files
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 #define REAL(f) (((struct fault_file *)(f))->real)
 
@@ -229,15 +272,14 @@ static int fault_read(sqlite3_file *f, void *p, int n, sqlite3_int64 at)
 
 static int fault_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 {
-    struct shadow *s = ((struct fault_file *)f)->shadow;
+    struct inode *inode = ((struct fault_file *)f)->inode;
 
     pthread_mutex_lock(&faults.mutex);
     bool fails = is_fault(CALL_WRITE);
     if (fails)
         n /= 2; /* some of it may be there */
     int rc = n > 0 ? REAL(f)->pMethods->xWrite(REAL(f), p, n, at) : SQLITE_OK;
-    shadow_change(s, at, p, (size_t)n);
-    s->removed = false;
+    inode_change(inode, at, p, (size_t)n);
     pthread_mutex_unlock(&faults.mutex);
     if (fails)
         errno = faults.result == SQLITE_FULL ? ENOSPC : EIO;
@@ -246,46 +288,68 @@ static int fault_write(sqlite3_file *f, const void *p, int n, sqlite3_int64 at)
 
 static int fault_truncate(sqlite3_file *f, sqlite3_int64 n)
 {
-    struct shadow *s = ((struct fault_file *)f)->shadow;
+    struct inode *inode = ((struct fault_file *)f)->inode;
 
     pthread_mutex_lock(&faults.mutex);
     bool fails = is_fault(CALL_TRUNCATE);
     int rc = fails ? SQLITE_IOERR_TRUNCATE : REAL(f)->pMethods->xTruncate(REAL(f), n);
     if (rc == SQLITE_OK)
-        shadow_change(s, -1 - n, NULL, 0);
+        inode_change(inode, -1 - n, NULL, 0);
     pthread_mutex_unlock(&faults.mutex);
     return rc;
 }
 
-/* SQLite syncs the folder with the first sync of a journal or log: then what was removed stays removed. */
-static inline void sync_folder(void)
+static inline void folder_sync(void)
 {
-    for (size_t i = 0; i < faults.n_files; i++) {
-        struct shadow *s = &faults.files[i];
-        if (!s->removed)
-            continue;
-        s->removed = s->exists = false;
-        s->n = 0;
+    for (size_t i = 0; i < disk->n_files; i++)
+        disk->files[i].on_disk = disk->files[i].now;
+}
+
+/* The cache is what the disk has. */
+static inline void forget_content(sqlite3_file *real, const struct inode *inode)
+{
+    int rc = real->pMethods->xTruncate(real, (sqlite3_int64)inode->n);
+
+    for (size_t at = 0; rc == SQLITE_OK && at < inode->n; at += SECTOR) {
+        size_t n = inode->n - at < SECTOR ? inode->n - at : SECTOR;
+        rc = real->pMethods->xWrite(real, inode->durable + at, (int)n, (sqlite3_int64)at);
     }
+    if (rc != SQLITE_OK)
+        abort();
 }
 
 /* Nothing goes to the real disk: what survives is told by the shadow. */
 static int fault_sync(sqlite3_file *f, int flags)
 {
-    struct shadow *s = ((struct fault_file *)f)->shadow;
+    struct inode *inode = ((struct fault_file *)f)->inode;
 
     (void)flags;
     pthread_mutex_lock(&faults.mutex);
-    bool fails = is_fault(CALL_SYNC);
-    if (!fails || faults.sync_forgets)
-        shadow_settle(s, !fails);
-    if (!fails && !s->exists && strchr(strrchr(s->path, '/'), '-') != NULL)
-        sync_folder();
-    s->exists |= !fails;
+    bool fails = is_fault(((struct fault_file *)f)->main ? CALL_SYNC | CALL_SYNC_FILE : CALL_SYNC);
+    if (!fails || faults.forgets != FORGETS_NOTHING)
+        inode_settle(inode, !fails);
+    if (fails && faults.forgets == FORGETS_CONTENT)
+        forget_content(REAL(f), inode);
+    if (fails && faults.dies)
+        faults.on_crash();
     pthread_mutex_unlock(&faults.mutex);
     if (fails)
         errno = EIO;
     return fails ? SQLITE_IOERR_FSYNC : SQLITE_OK;
+}
+
+/* Ours, of a folder. */
+int __wrap_fsync(int fd);
+int __wrap_fsync(int fd)
+{
+    (void)fd;
+    pthread_mutex_lock(&faults.mutex);
+    bool fails = is_fault(CALL_SYNC);
+    if (!fails && disk != NULL)
+        folder_sync();
+    pthread_mutex_unlock(&faults.mutex);
+    errno = EIO;
+    return fails ? -1 : 0;
 }
 
 static int fault_size(sqlite3_file *f, sqlite3_int64 *n)
@@ -387,8 +451,9 @@ static int fault_open(sqlite3_vfs *vfs, const char *path, sqlite3_file *f, int f
     if (rc != SQLITE_OK)
         return rc;
     pthread_mutex_lock(&faults.mutex);
-    file->shadow = shadow_of(path);
+    file->inode = inode_at(path);
     pthread_mutex_unlock(&faults.mutex);
+    file->main = (flags & SQLITE_OPEN_MAIN_DB) != 0;
     f->pMethods = &fault_methods;
     return SQLITE_OK;
 }
@@ -400,11 +465,9 @@ static int fault_delete(sqlite3_vfs *vfs, const char *path, int sync)
     bool fails = is_fault(CALL_DELETE);
     int rc = fails ? SQLITE_IOERR_DELETE : faults.real->xDelete(faults.real, path, 0);
     if (rc == SQLITE_OK) {
-        struct shadow *s = shadow_of(path);
-        s->removed = s->exists;
-        shadow_settle(s, false);
+        shadow_of(path)->now = NULL;
         if (sync)
-            sync_folder();
+            folder_sync();
     }
     pthread_mutex_unlock(&faults.mutex);
     return rc;
