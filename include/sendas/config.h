@@ -20,15 +20,23 @@ struct config_listener {
     enum config_tls_mode tls;
 };
 
+enum config_key_state {
+    CONFIG_KEY_ACTIVE = 0, /* signs */
+    CONFIG_KEY_WAITING,    /* signs from when every authoritative server of the domain has shown its record */
+    CONFIG_KEY_RETIRED     /* signs no more; its file need not be there */
+};
+
 struct config_key {
     char *selector;
     char *path;
+    enum config_key_state state;
+    char *since; /* "2026-11-21", the day it came into that state; "" = nobody wrote it down */
     unsigned line; /* where it stands in config.path, for what is wrong with the file itself */
 };
 
 struct config_domain {
     char *name;
-    struct config_key *keys; /* every key listed signs */
+    struct config_key *keys; /* those that are active sign */
     size_t n_keys;
     char *return_path; /* an address, or "" = the From address */
     unsigned line;
@@ -132,6 +140,8 @@ void config_free(struct config **pc);
 void config_print(const struct config *c, FILE *out);
 /* The domain's entry, or NULL.  `domain` in A-labels, any case. */
 const struct config_domain *config_find_domain(const struct config *c, struct slice domain);
+/* Days since 1970-01-01 of "2026-11-21"; -1 when it is no date. */
+int config_parse_date(struct slice text, int64_t *ret_days);
 /* "90s", "5m", "2h", "5d" -> seconds; "64k", "50m", "100" -> octets.  Anything else is an error. */
 int config_parse_duration(struct slice text, int64_t *ret_s);
 int config_parse_size(struct slice text, uint64_t *ret);

@@ -41,6 +41,16 @@ unsigned dkim_key_bits(const struct dkim_key *k);
 /* The TXT record to publish, as one string: "v=DKIM1; k=rsa; p=..." (RFC 6376 3.6.1, 8463 4). */
 void dkim_key_record(const struct dkim_key *k, struct strbuf *out);
 
+/* What a receiver makes of the text of a TXT record at the key's name. */
+enum dkim_published {
+    DKIM_PUBLISHED_RIGHT = 0,
+    DKIM_PUBLISHED_TESTING, /* right, but t=y: receivers treat its mail as unsigned (RFC 6376 3.6.1) */
+    DKIM_PUBLISHED_ANOTHER, /* the record of another key */
+    DKIM_PUBLISHED_REVOKED, /* p= is empty */
+    DKIM_PUBLISHED_UNUSABLE /* no key record, or not for mail: *why tells */
+};
+enum dkim_published dkim_key_published(const struct dkim_key *k, struct slice txt, struct err *why);
+
 /* ---- the body hash, while data arrives ------------------------------------------------------------- */
 
 struct dkim_body_hash; /* relaxed (RFC 6376 3.4.4), SHA-256; an empty body hashes as empty */

@@ -23,19 +23,30 @@
 struct intake_settings {
     struct config *config;
     struct users *users;
-    struct intake_keys *keys; /* per domain, its loaded DKIM keys */
+    struct intake_keys *keys;   /* per domain, its loaded DKIM keys: all but retired ones */
+    struct intake_keys *signing; /* of these, the ones that sign */
+    struct intake_settings *origin; /* whose config, users and keys these are; NULL = its own */
     unsigned references;
 };
 
-/* Loads configuration, users and every DKIM key; refuses a domain without a key. The result has one reference. */
+/* Loads configuration, users and every DKIM key that is not retired; refuses a domain without an active key.  Active keys
+ * sign.  The result has one reference. */
 int intake_settings_load(const char *path, struct intake_settings **ret, struct err *err);
 /* The same for a configuration that was loaded before, and without its users: for `sendas sign`.  Takes *pc over, on
  * failure too. */
 int intake_settings_of(struct config **pc, struct intake_settings **ret, struct err *err);
+/* The same settings with other keys signing: those for which signs(ctx, domain, key) is true, asked in their order.  In a domain
+ * where it is true for none, the active keys sign.  NULL when out of memory; the result has one reference. */
+struct intake_settings *intake_settings_choose(struct intake_settings *s,
+                                               bool (*signs)(void *ctx, const struct config_domain *d,
+                                                             const struct config_key *k, const struct dkim_key *key),
+                                               void *ctx);
 struct intake_settings *intake_settings_ref(struct intake_settings *s); /* loop thread only */
 void intake_settings_unref(struct intake_settings **ps);
-/* The keys of a domain (A-labels), in the order of the configuration; *n is 0 for a domain that is not ours. */
+/* The keys that sign for a domain (A-labels), in the order of the configuration; *n is 0 for a domain that is not ours. */
 struct dkim_key *const *intake_settings_keys(const struct intake_settings *s, const char *domain, size_t *n);
+/* The key that was loaded for config->domains[domain].keys[key]; NULL for a retired one. */
+const struct dkim_key *intake_settings_key(const struct intake_settings *s, size_t domain, size_t key);
 
 /* ---- a message from a client ---------------------------------------------------------------------------------- */
 

@@ -67,7 +67,7 @@ struct raw_listener {
 };
 
 struct raw_key {
-    char *selector, *key;
+    char *selector, *key, *state, *since;
 };
 
 struct raw_domain {
@@ -183,6 +183,7 @@ enum scalar_kind {
     SCALAR_IP,       /* char *: a numeric address */
     SCALAR_ADDRESS,  /* char *: a mail address or "" */
     SCALAR_URL,      /* char *: https */
+    SCALAR_DATE,     /* char *: "2026-11-21" or "" */
     SCALAR_SOCKET,   /* char *: "127.0.0.1:9587" or "" */
     SCALAR_COUNT,    /* unsigned */
     SCALAR_PORT,     /* uint16_t */

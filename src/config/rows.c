@@ -7,6 +7,7 @@ static const char *const tls_modes[] = {"starttls", "implicit", NULL};
 static const char *const tls_versions[] = {"1.2", "1.3", NULL};
 static const char *const prefers[] = {"ipv4", "ipv6", "any", NULL};
 static const char *const delivery_tls[] = {"opportunistic", "required", NULL};
+static const char *const key_states[] = {"active", "waiting", "retired", NULL};
 static const char *const encodes[] = {"auto", "never", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -88,6 +89,8 @@ const struct scalar domain_scalars[] = {
 const struct scalar key_scalars[] = {
     PLAIN("selector", PLACE(raw_key, config_key, selector, selector), NULL, SCALAR_SELECTOR),
     PLAIN("key", PLACE(raw_key, config_key, key, path), NULL, SCALAR_PATH),
+    CHOICE("state", PLACE(raw_key, config_key, state, state), "active", CONFIG_KEY_ACTIVE, key_states),
+    PLAIN("since", PLACE(raw_key, config_key, since, since), "", SCALAR_DATE),
     END,
 };
 

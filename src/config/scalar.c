@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <string.h>
+#include <time.h>
 
 enum { KIB = 1024, MIB = 1024 * 1024, MINUTE = 60, HOUR = 3600, DAY = 86400 };
 
@@ -60,6 +61,27 @@ static const char *size_text(uint64_t n, char buf[32])
     uint64_t scale = n == 0 ? 1 : n % MIB == 0 ? MIB : n % KIB == 0 ? KIB : 1;
     snprintf(buf, 32, "%" PRIu64 "%s", n / scale, scale == MIB ? "m" : scale == KIB ? "k" : "");
     return buf;
+}
+
+/* "2026-11-21": four digits, two, two, and a day that the calendar has. */
+int config_parse_date(struct slice text, int64_t *ret_days)
+{
+    static const char shape[] = "dddd-dd-dd";
+    uint64_t year, month, day;
+    struct tm tm = {0};
+
+    if (text.n != sizeof(shape) - 1 || text.p[4] != '-' || text.p[7] != '-' ||
+        slice_to_u64(slice_sub(text, 0, 4), &year) < 0 || slice_to_u64(slice_sub(text, 5, 2), &month) < 0 ||
+        slice_to_u64(slice_sub(text, 8, 2), &day) < 0 || year < 1970)
+        return -1;
+    tm.tm_year = (int)year - 1900;
+    tm.tm_mon = (int)month - 1;
+    tm.tm_mday = (int)day;
+    time_t seconds = timegm(&tm);
+    if (tm.tm_mon != (int)month - 1 || tm.tm_mday != (int)day) /* the 31st of a month that has 30 */
+        return -1;
+    *ret_days = (int64_t)seconds / 86400;
+    return 0;
 }
 
 /* ---- setting ------------------------------------------------------------------------------------------------- */
@@ -153,6 +175,7 @@ static int set_name(const struct build *b, const struct scalar *row, const char 
 static int set_string(const struct build *b, const struct scalar *row, const char *key, const char *text, char **out)
 {
     char ip[IP_MAX];
+    int64_t days;
     bool is_ip = ip_normalize(slice_of(text), ip, NULL) == 0;
     switch (row->kind) {
     case SCALAR_PATH:
@@ -171,6 +194,10 @@ static int set_string(const struct build *b, const struct scalar *row, const cha
         return slice_starts(slice_of(text), SLICE("https://")) && text[8] != '\0' && strchr(text, ' ') == NULL
                    ? set_text(b, key, text, out)
                    : source_mismatch(b->source, b->err, key, text, "an https:// URL");
+    case SCALAR_DATE:
+        return text[0] == '\0' || config_parse_date(slice_of(text), &days) == 0
+                   ? set_text(b, key, text, out)
+                   : source_mismatch(b->source, b->err, key, text, "a day, such as 2026-11-21");
     case SCALAR_SOCKET:
         return text[0] == '\0' || socket_check(slice_of(text)) == 0
                    ? set_text(b, key, text, out)

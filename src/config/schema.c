@@ -35,6 +35,7 @@ static const cyaml_schema_field_t tls_fields[] = {
     CYAML_FIELD_END};
 
 static const cyaml_schema_field_t key_fields[] = {NEEDED(selector, struct raw_key), NEEDED(key, struct raw_key),
+                                                  TEXT(state, struct raw_key), TEXT(since, struct raw_key),
                                                   CYAML_FIELD_END};
 static const cyaml_schema_value_t key_member = MEMBER(struct raw_key, key_fields);
 

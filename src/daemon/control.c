@@ -60,6 +60,7 @@ static int reload(struct daemon *d, struct err *err)
     delivery_reconfigure(d->delivery, settings);
     intake_settings_unref(&d->settings);
     d->settings = settings;
+    daemon_keys_reload(d);
     return 0;
 fail:
     tls_client_free(&tls_client);

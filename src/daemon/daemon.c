@@ -117,7 +117,7 @@ static int start(struct daemon *d, int *ret_code, struct err *err)
     if (d->base == NULL || d->shared == NULL)
         return err_set(err, "out of memory");
     if (listeners_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
-        certificate_start(d, err) < 0 || daemon_watch(d, err) < 0)
+        certificate_start(d, err) < 0 || daemon_watch(d, err) < 0 || daemon_keys_start(d, err) < 0)
         return -1;
     daemon_warn_settings(c, NULL);
     listeners_commit(d, c);
@@ -136,10 +136,12 @@ static void stop(struct daemon *d)
     listeners_close(d);
     if (d->shared != NULL)
         server_conns_free(d);
+    daemon_keys_stop(d);
     delivery_free(&d->delivery);
     client_links_free(d);
     dns_close(&d->dns);
     workers_free(&d->workers);
+    daemon_keys_free(d);
     queue_close(&d->queue);
     submission_shared_free(&d->shared);
     tls_client_free(&d->tls_client);

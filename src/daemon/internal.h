@@ -13,6 +13,7 @@
 
 struct event;
 struct event_base;
+struct key_watch;
 struct listener;
 struct server_conn;
 struct sockaddr_storage;
@@ -30,6 +31,7 @@ struct daemon {
     struct dns *dns;
     struct intake_context intake;
     struct delivery *delivery;
+    struct key_watch *key_watch;
     struct delivery_net net;
     struct submission_shared *shared;
     struct server_conn *server_conns;
@@ -88,6 +90,17 @@ int certificate_start(struct daemon *d, struct err *err);
 /* After a reload: takes *pserver in place of d->tls_server, and the settings of `c`. */
 void certificate_take(struct daemon *d, struct tls_server **pserver, const struct config *c);
 void certificate_stop(struct daemon *d);
+
+/* ---- keys.c: the watch over DKIM keys ------------------------------------------------------------------- */
+
+/* Looks at every key at once, then as often as each needs it. */
+int daemon_keys_start(struct daemon *d, struct err *err);
+/* d->settings are new: again at once. */
+void daemon_keys_reload(struct daemon *d);
+/* No more looks; before DNS ends. */
+void daemon_keys_stop(struct daemon *d);
+/* After the workers. */
+void daemon_keys_free(struct daemon *d);
 
 /* ---- sdnotify.c: systemd's notification socket (sd_notify(3)) --------------------------------------------------- */
 
