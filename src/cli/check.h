@@ -50,16 +50,25 @@ struct check_reached {
     const STACK_OF(X509) * chain; /* what it presented, its own certificate first; NULL: nothing */
 };
 
-/* One authoritative server's answer. */
+/* What one authoritative server says, past all caches. */
 struct check_authority {
     const char *server; /* "ns1.example.com [192.0.2.53]" */
+    const char *silent; /* why it gave no answer; NULL: it gave `answer` */
     struct lookup_answer answer;
+};
+
+struct check_authorities {
+    const char *reason; /* why the list is not complete; "" */
+    const struct check_authority *v;
+    size_t n;
 };
 
 struct check_world {
     struct lookup dns;
     /* Why the last answer for this name was LOOKUP_TEMPFAIL; "" when it was not, or nobody knows. */
     const char *(*why)(void *ctx, const char *name, unsigned type);
+    /* Every authoritative server is asked; false: not known yet. */
+    bool (*authorities)(void *ctx, const char *name, unsigned type, struct check_authorities *ret);
     /* false: not known yet. */
     bool (*contact)(void *ctx, const struct check_contact *who, struct check_reached *ret);
     /* The address that this machine sends from to the Internet, by its routes: false when it cannot. */

@@ -23,7 +23,7 @@ enum {
     GATHER_MS = 10         /* answers that come together are judged together */
 };
 
-enum kind { KIND_DNS = 0, KIND_CONTACT };
+enum kind { KIND_DNS = 0, KIND_SURVEY, KIND_CONTACT };
 
 struct question {
     struct question *next;
@@ -31,9 +31,11 @@ struct question {
     enum kind kind;
     bool answered;
     struct event *timer;
-    /* KIND_DNS */
+    /* KIND_DNS, KIND_SURVEY */
     const char *name;
     unsigned type;
+    struct dns_survey_run *survey;
+    struct check_authorities authorities;
     struct dns_query *query;
     struct lookup_answer answer;
     const char *why;
@@ -152,10 +154,10 @@ static bool ask_dns(struct check_asker *k, const char *name, unsigned type)
     return true;
 }
 
-static const struct question *find_dns(const struct check_asker *k, const char *name, unsigned type)
+static const struct question *find_dns(const struct check_asker *k, enum kind kind, const char *name, unsigned type)
 {
     for (const struct question *q = k->first; q != NULL; q = q->next)
-        if (q->kind == KIND_DNS && q->type == type && strcasecmp(q->name, name) == 0)
+        if (q->kind == kind && q->type == type && strcasecmp(q->name, name) == 0)
             return q;
     return NULL;
 }
@@ -163,7 +165,7 @@ static const struct question *find_dns(const struct check_asker *k, const char *
 static void query(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret)
 {
     struct check_asker *k = ctx;
-    const struct question *q = find_dns(k, name, type);
+    const struct question *q = find_dns(k, KIND_DNS, name, type);
     (void)a; /* answers live as long as the asker */
     if (q == NULL ? ask_dns(k, name, type) : !q->answered)
         k->missed++;
@@ -172,8 +174,79 @@ static void query(void *ctx, struct arena *a, const char *name, unsigned type, s
 
 static const char *why(void *ctx, const char *name, unsigned type)
 {
-    const struct question *q = find_dns(ctx, name, type);
+    const struct question *q = find_dns(ctx, KIND_DNS, name, type);
     return q == NULL || q->answer.status != LOOKUP_TEMPFAIL ? "" : q->why;
+}
+
+/* ---- every authoritative server -------------------------------------------------------------- */
+
+/* An address that this machine cannot reach says nothing of its server, and an alias is followed by the survey itself. */
+static int copy_server(struct arena *a, const struct dns_server *from, struct check_authority *ret)
+{
+    struct strbuf name = STRBUF_INIT;
+    bool silent = from->state == DNS_SERVER_SILENT;
+    strbuf_addf(&name, "%s%s%s%s", from->name, from->address[0] != '\0' ? " [" : "", from->address,
+                from->address[0] != '\0' ? "]" : "");
+    ret->server = name.failed ? NULL : arena_strdup(a, strbuf_slice(&name));
+    ret->silent = silent ? arena_strdup(a, slice_of(from->answer.reason)) : NULL;
+    strbuf_free(&name);
+    if (ret->server == NULL || (silent && ret->silent == NULL))
+        return -1;
+    return silent ? 0 : copy_records(a, &from->answer, &ret->answer);
+}
+
+static void on_survey(void *ctx, const struct dns_survey *s)
+{
+    struct question *q = ctx;
+    struct arena *a = &q->asker->memory;
+    struct check_authority *v = arena_alloc_array(a, s->n + 1, sizeof(*v));
+    size_t n = 0;
+    q->survey = NULL;
+    q->authorities.reason = arena_strdup(a, slice_of(s->reason));
+    for (size_t i = 0; i < s->n && v != NULL; i++) {
+        if (s->servers[i].state != DNS_SERVER_ANSWERED && s->servers[i].state != DNS_SERVER_SILENT)
+            continue;
+        if (copy_server(a, &s->servers[i], &v[n++]) < 0)
+            v = NULL;
+    }
+    if (v == NULL || q->authorities.reason == NULL)
+        q->authorities.reason = "out of memory";
+    else
+        q->authorities = (struct check_authorities){q->authorities.reason, v, n};
+    answered(q);
+}
+
+static bool begin_survey(struct check_asker *k, const char *name, unsigned type)
+{
+    int64_t ms = time_left(k, DNS_END_MS, DNS_MS);
+    struct question *q = question_new(k, KIND_SURVEY);
+    if (q == NULL)
+        return false;
+    q->type = type;
+    q->name = arena_strdup(&k->memory, slice_of(name));
+    q->authorities.reason = "no time was left to ask";
+    if (q->name == NULL)
+        q->name = "";
+    else if (ms > 0)
+        q->survey = dns_survey_begin(k->dns, q->name, (enum dns_type)type, (unsigned)ms, on_survey, q);
+    if (q->survey == NULL)
+        answered(q);
+    return true;
+}
+
+static bool authorities(void *ctx, const char *name, unsigned type, struct check_authorities *ret)
+{
+    struct check_asker *k = ctx;
+    const struct question *q = find_dns(k, KIND_SURVEY, name, type);
+    *ret = (struct check_authorities){.reason = "too much was asked"};
+    if (q == NULL && !begin_survey(k, name, type))
+        return true;
+    if (q == NULL || !q->answered) {
+        k->missed++;
+        return false;
+    }
+    *ret = q->authorities;
+    return true;
 }
 
 /* ---- connections ----------------------------------------------------------------------------- */
@@ -292,7 +365,7 @@ int check_asker_open(const struct config *c, struct check_asker **ret, struct er
     k->begun = clock_mono_ms();
     k->base = event_base_new();
     k->gather = k->base == NULL ? NULL : evtimer_new(k->base, on_gathered, NULL);
-    k->world = (struct check_world){{query, k}, why, contact, source, is_local, k};
+    k->world = (struct check_world){{query, k}, why, authorities, contact, source, is_local, k};
     int status = k->gather == NULL ? err_set(err, "out of memory") : dns_open(c, k->base, &k->dns, err);
     if (status < 0)
         check_asker_close(&k);

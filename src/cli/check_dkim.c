@@ -8,7 +8,8 @@
 #include <string.h>
 
 /* What a receiver says of a message signed by `key`.  The answer lives in the run's arena; -1 without memory. */
-static int try_key(struct check_run *r, const struct dkim_key *key, struct dkim_verification *ret)
+static int try_key(struct check_run *r, const struct dkim_key *key, const struct lookup *dns,
+                   struct dkim_verification *ret)
 {
     struct strbuf header = STRBUF_INIT, text = STRBUF_INIT;
     struct spool *body = spool_new("/tmp");
@@ -33,7 +34,7 @@ static int try_key(struct check_run *r, const struct dkim_key *key, struct dkim_
         status = -1;
     if (status == 0) {
         struct dkim_body_source source = dkim_body_spool(body);
-        status = dkim_verify(&r->memory, &fields, &source, &r->world->dns, r->now, ret, &err);
+        status = dkim_verify(&r->memory, &fields, &source, dns, r->now, ret, &err);
     }
     strbuf_free(&header);
     strbuf_free(&text);
@@ -97,12 +98,72 @@ static void judge_answer(struct check_run *r, struct check_item *item, const str
         item->status = CHECK_FAIL;
         item->found = check_text(r, "%zu TXT records: %s", a.n, list_records(r, &a));
         item->fix = check_text(r, "leave only this TXT record at %s: %s", name, item->expected);
-    } else if (try_key(r, key, &v) < 0) {
+    } else if (try_key(r, key, &r->world->dns, &v) < 0) {
         r->failed = true;
     } else {
         judge_signature(r, item, &v.v[0], name, list_records(r, &a));
     }
 }
+
+/* ---- every authoritative server -------------------------------------------------------------- */
+
+/* The key's record is what one server says. */
+static void query_one(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret)
+{
+    (void)a, (void)name, (void)type;
+    *ret = *(const struct lookup_answer *)ctx;
+}
+
+static bool has_key(struct check_run *r, const struct dkim_key *key, struct lookup_answer answer)
+{
+    const struct lookup dns = {query_one, &answer};
+    struct dkim_verification v;
+    if (answer.n != 1)
+        return false;
+    if (try_key(r, key, &dns, &v) < 0) {
+        r->failed = true;
+        return false;
+    }
+    return v.v[0].result == DKIM_PASS;
+}
+
+/* A receiver asks any of them: one that has it not yet is enough to break some mail. */
+static void judge_servers(struct check_run *r, struct check_item *item, const struct dkim_key *key,
+                          const struct check_authorities *servers)
+{
+    struct strbuf found = STRBUF_INIT, lacking = STRBUF_INIT, having = STRBUF_INIT;
+    for (size_t i = 0; i < servers->n; i++) {
+        const struct check_authority *s = &servers->v[i];
+        if (s->silent != NULL)
+            continue; /* see dns */
+        bool good = has_key(r, key, s->answer);
+        struct strbuf *list = good ? &having : &lacking;
+        strbuf_addf(list, "%s%s", list->n > 0 ? ", " : "", s->server);
+        if (good)
+            continue;
+        check_join(&found);
+        strbuf_addf(&found, "%s %s", s->server,
+                    s->answer.n == 0  ? "does not have it"
+                    : s->answer.n > 1 ? "has several records"
+                                      : "has another one");
+    }
+    if (having.n > 0 && lacking.n > 0) {
+        item->status = CHECK_FAIL;
+        item->unknown = false;
+        item->found = check_text(r, "%s; %s shows it", strbuf_str(&found), strbuf_str(&having));
+        item->fix =
+            check_text(r,
+                       "wait until all name servers have the record; if it stays so after an hour, have the DNS "
+                       "provider see why %s lags behind",
+                       strbuf_str(&lacking));
+    }
+    r->failed = r->failed || found.failed || lacking.failed || having.failed;
+    strbuf_free(&found);
+    strbuf_free(&lacking);
+    strbuf_free(&having);
+}
+
+/* ---- the check ------------------------------------------------------------------------------- */
 
 /* Who else may read it is for `files` to say. */
 static int load_key(const struct config_key *k, const char *domain, struct dkim_key **ret, struct err *err)
@@ -131,6 +192,11 @@ void check_dkim(struct check_run *r, const struct config_domain *domain, const s
         return;
     }
     item->minor = dkim_key_algorithm(key) != DKIM_RSA_SHA256;
-    judge_answer(r, item, key, check_text(r, "%s._domainkey.%s", k->selector, domain->name));
+    const char *name = check_text(r, "%s._domainkey.%s", k->selector, domain->name);
+    struct check_authorities servers;
+    bool known = r->world->authorities(r->world->ctx, name, DNS_TXT, &servers);
+    judge_answer(r, item, key, name);
+    if (known)
+        judge_servers(r, item, key, &servers);
     dkim_key_free(&key);
 }

@@ -13,6 +13,42 @@ static bool is_bogus(const struct check_run *r, const char *name, unsigned type)
     return slice_starts(slice_of(r->world->why(r->world->ctx, name, type)), SLICE("bogus"));
 }
 
+/* Some receivers ask the one that is silent or behind. */
+static void judge_servers(struct check_run *r, struct check_item *item, const char *domain)
+{
+    struct check_authorities servers;
+    struct strbuf found = STRBUF_INIT, fix = STRBUF_INIT, serials = STRBUF_INIT;
+    struct slice first = {NULL, 0};
+    bool differ = false;
+    if (!r->world->authorities(r->world->ctx, domain, DNS_SOA, &servers))
+        return; /* this runs again */
+    for (size_t i = 0; i < servers.n; i++) {
+        const struct check_authority *s = &servers.v[i];
+        if (s->silent != NULL) {
+            check_join(&found);
+            strbuf_addf(&found, "%s does not answer (%s)", s->server, s->silent);
+        } else if (s->answer.n > 0) {
+            struct slice serial = s->answer.records[0].text;
+            first = first.p == NULL ? serial : first;
+            differ = differ || !slice_eq(first, serial);
+            strbuf_addf(&serials, "%s%s %.*s", serials.n > 0 ? ", " : "", s->server, SLICE_ARG(serial));
+        }
+    }
+    if (found.n > 0)
+        strbuf_addf(&fix, "have the DNS provider of %s mend it, or take its NS record out", domain);
+    if (differ) {
+        check_join(&found);
+        check_join(&fix);
+        strbuf_addf(&found, "the name servers have different versions of the zone: %s", strbuf_str(&serials));
+        strbuf_add_str(&fix, "wait some minutes; if it stays so, have the DNS provider see why a server lags behind");
+    }
+    strbuf_free(&serials);
+    item->status = found.n > 0 ? CHECK_WARN : CHECK_PASS;
+    if (found.n == 0)
+        strbuf_addf(&found, "all name servers answer, with the same zone (addresses asked: %zu)", servers.n);
+    check_tell(r, item, &found, item->expected, &fix);
+}
+
 /* A name that validates for nobody is a domain without SPF, DKIM and DMARC for every receiver that validates. */
 void check_dnssec(struct check_run *r, const char *domain)
 {
@@ -39,6 +75,8 @@ void check_dnssec(struct check_run *r, const char *domain)
                        domain);
     } else if (silent != 0) {
         check_no_answer(r, item, domain, silent);
+    } else {
+        judge_servers(r, item, domain);
     }
 }
 

@@ -39,6 +39,15 @@ static const char *why(void *ctx, const char *name, unsigned type)
     return strncmp(name, "bogus", 5) == 0 ? "bogus: the signature has expired" : "";
 }
 
+static struct check_authorities servers = {.reason = ""};
+
+static bool authorities(void *ctx, const char *name, unsigned type, struct check_authorities *ret)
+{
+    (void)ctx, (void)name, (void)type;
+    *ret = servers;
+    return true;
+}
+
 static bool contact(void *ctx, const struct check_contact *who, struct check_reached *ret)
 {
     (void)ctx, (void)who;
@@ -72,7 +81,7 @@ static void begin(const struct zone_row *rows)
     arena_free(&run.memory);
     zone.rows = rows;
     zone.n = n;
-    world = (struct check_world){{zone_query, &zone}, why, contact, source, is_local, NULL};
+    world = (struct check_world){{zone_query, &zone}, why, authorities, contact, source, is_local, NULL};
     check_begin(&run, config, &world, NOW);
     check_addresses(&run);
 }
@@ -439,7 +448,7 @@ static const struct dns_row {
      "later"},
     {check_helo, {{"mail.example.com", ZONE_TXT, "v=spf1 a -all", 0}}, CHECK_WARN, true, "not known", "hostname"},
 
-    {dnssec, {{"example.com", ZONE_TXT, "x", 0}}, CHECK_PASS, false, "it answers", ""},
+    {dnssec, {{"example.com", ZONE_TXT, "x", 0}}, CHECK_PASS, false, "with the same zone", ""},
     {dnssec, {{"example.com", ZONE_TEMPFAIL, "", 0}}, CHECK_WARN, true, "no answer for example.com", "name servers"},
     {dnssec_bogus,
      {{"bogus.example", ZONE_TEMPFAIL, "", 0}},
@@ -500,6 +509,33 @@ START_TEST(spf_fix_passes)
     begin(mended);
     spf(&run);
     ck_assert_str_eq(last()->found, record); /* and behind it no address that it does not let pass */
+}
+END_TEST
+
+START_TEST(name_servers)
+{
+    static const struct zone_row rows[] = {{"example.com", ZONE_TXT, "x", 0}, {0}};
+    static struct lookup_record one = {.text = {"1", 1}}, two = {.text = {"2", 1}};
+    static const struct {
+        struct check_authority second;
+        enum check_status status;
+        const char *found, *fix;
+    } name_rows[] = {
+        {{"ns2", NULL, {LOOKUP_OK, &two, 1}}, CHECK_PASS, "with the same zone (addresses asked: 2)", ""},
+        {{"ns2", NULL, {LOOKUP_OK, &one, 1}}, CHECK_WARN, "different versions of the zone: ns1 2, ns2 1", "lags"},
+        {{"ns2", "refused", {LOOKUP_TEMPFAIL, NULL, 0}},
+         CHECK_WARN,
+         "ns2 does not answer (refused)",
+         "take its NS record"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(name_rows); i++) {
+        const struct check_authority v[] = {{"ns1", NULL, {LOOKUP_OK, &two, 1}}, name_rows[i].second};
+        servers = (struct check_authorities){"", v, 2};
+        begin(rows);
+        dnssec(&run);
+        expect(name_rows[i].status, false, name_rows[i].found, name_rows[i].fix);
+    }
+    servers = (struct check_authorities){.reason = ""};
 }
 END_TEST
 
@@ -568,6 +604,29 @@ START_TEST(dkim_keys)
         ck_assert(last()->minor);
         expect(rows[i].status, rows[i].unknown, rows[i].found, rows[i].fix);
     }
+    struct lookup_record good = {.text = slice_of(published)}, bad = {.text = slice_of(other)};
+    struct lookup_record both[] = {good, bad};
+    const struct {
+        struct lookup_answer second; /* n == 9: none */
+        enum check_status status;
+        const char *found, *fix;
+    } second_rows[] = {
+        {{LOOKUP_OK, &good, 1}, CHECK_PASS, published, ""},
+        {{LOOKUP_NXDOMAIN, NULL, 0}, CHECK_FAIL, "ns2 [b] does not have it; ns1 [a] shows it", "wait"},
+        {{LOOKUP_OK, &bad, 1}, CHECK_FAIL, "ns2 [b] has another one; ns1", "why ns2 [b] lags"},
+        {{LOOKUP_OK, both, 2}, CHECK_FAIL, "ns2 [b] has several records", "wait"},
+        {{LOOKUP_TEMPFAIL, NULL, 9}, CHECK_PASS, published, ""},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(second_rows); i++) {
+        const struct check_authority v[] = {
+            {"ns1 [a]", NULL, {LOOKUP_OK, &good, 1}},
+            {"ns2 [b]", second_rows[i].second.n == 9 ? "no answer" : NULL, second_rows[i].second}};
+        servers = (struct check_authorities){"", v, 2};
+        begin(rows[0].rows);
+        check_dkim(&run, &domain, &key);
+        expect(second_rows[i].status, false, second_rows[i].found, second_rows[i].fix);
+    }
+    servers = (struct check_authorities){.reason = ""};
     unlink(key_path);
     check_dkim(&run, &domain, &key);
     expect(CHECK_FAIL, false, "No such file", "sendas key new example.com");
@@ -1009,6 +1068,7 @@ static Suite *make_suite(void)
     tcase_add_checked_fixture(t, setup, teardown);
     tcase_add_loop_test(t, what_dns_says, 0, ARRAY_LEN(dns_rows));
     tcase_add_loop_test(t, spf_fix_passes, 0, ARRAY_LEN(dns_rows));
+    tcase_add_test(t, name_servers);
     tcase_add_test(t, hostile_records_are_printable);
     tcase_add_test(t, dkim_keys);
     tcase_add_loop_test(t, certificates, 0, ARRAY_LEN(certificate_rows));

@@ -3,6 +3,7 @@
     127.0.0.153      unbound, the resolver of sendas here
     192.0.2.53       nsd: the root, every TLD and reverse zone, and ns1.example: every domain
     192.0.2.54       Knot: ns2.example: every domain
+    192.0.2.55       nobody: ns3.example
     203.0.113.25     the MX of gmail.com, outlook.com, yahoo.com and icloud.com: it greets
     203.0.113.26     refuses every connection        203.0.113.27   drops what comes to port 25
     198.51.100.N, 2001:db8:1::N    the host of domain number N
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from .testing import accepts, until
 from .world import replace_file, sh
 
-RESOLVER, NS1, NS2 = "127.0.0.153", "192.0.2.53", "192.0.2.54"
+RESOLVER, NS1, NS2, NS3 = "127.0.0.153", "192.0.2.53", "192.0.2.54", "192.0.2.55"
 GREETS, REFUSES, DROPS = "203.0.113.25", "203.0.113.26", "203.0.113.27"
 GREETS6 = "2001:db8:2::25"
 REVERSE4, REVERSE6 = "100.51.198.in-addr.arpa", "1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
@@ -40,7 +41,7 @@ class Published:
         self.dir.mkdir()
         self.domains, self.extra, self.reverse = {}, [], []     # extra: records of org, com and net, in full
         self.trust_anchor = self.dir / "root.key"
-        for address in (NS1, NS2, GREETS, REFUSES, DROPS):
+        for address in (NS1, NS2, NS3, GREETS, REFUSES, DROPS):
             sh("ip", "address", "add", f"{address}/32", "dev", "lo")
         sh("ip", "-6", "address", "add", f"{GREETS6}/128", "dev", "lo", "nodad")
 
@@ -89,7 +90,7 @@ class Published:
             made = list(pool.map(self._domain, self.domains.items()))
         first, second = {d: path for d, path, _, _ in made}, {d: old for d, _, old, _ in made}
         tld = self._soa("example.", "ns1.example.", "ns2.example.") + f"ns1.example. 60 IN A {NS1}\nns2.example. 60 IN A {NS2}\n" \
-            "ns3.example. 60 IN A 192.0.2.55\n" + "".join(delegation for *_, delegation in made)
+            f"ns3.example. 60 IN A {NS3}\n" + "".join(delegation for *_, delegation in made)
         first["example"], key = self._sign("example.", "example", tld)
         root = self._soa(".", "ns1.example.") + "example. 60 IN NS ns1.example.\nns1.example. 60 IN A " + NS1 + "\n"
         root += (self.dir / f"{key.name}.ds").read_text()
