@@ -124,6 +124,7 @@ static void on_stop_signal(evutil_socket_t signal_number, short what, void *ctx)
               LOG_STR("signal", signal_number == SIGINT ? "SIGINT" : "SIGTERM"));
     sdnotify("STOPPING=1");
     evtimer_add(d->stop_timer, &timeout);
+    certificate_stop(d);
     listeners_close(d);
     server_conns_shutdown(d);
     delivery_stop(d->delivery, on_delivery_stopped, d);

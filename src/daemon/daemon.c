@@ -1,6 +1,8 @@
 /* The daemon's life: what is started, in which order, and how it ends. */
 #include "internal.h"
 
+#include "sendas/acme.h"
+
 #include <event2/event.h>
 #include <limits.h>
 #include <openssl/err.h>
@@ -108,6 +110,8 @@ static int start(struct daemon *d, int *ret_code, struct err *err)
     const struct config *c = d->settings->config;
 
     *ret_code = EXIT_CONFIGURATION;
+    if (c->tls.acme != NULL)
+        acme_recover(c);
     if (tls_server_new(c, &d->tls_server, err) < 0 || tls_client_new(c, &d->tls_client, err) < 0)
         return -1;
     *ret_code = EXIT_FAILED;

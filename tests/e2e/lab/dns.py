@@ -28,6 +28,7 @@ loop 60 IN MX 10 mail.example.org.
 noaddress 60 IN MX 10 nohost
 nohost 60 IN TXT "no address here"
 unsigned 60 IN NS ns.
+ca 60 IN A 127.0.0.14
 """ + "".join(f"d{n} 60 IN MX 10 mx{(n - 1) % 3 + 1}\n" for n in range(1, 11))
 
 
