@@ -25,9 +25,11 @@ struct check_item {
     const char *id;
     const char *domain; /* NULL: it is about the host */
     enum check_status status;
-    bool unknown; /* a warning because the answer could not be had */
-    bool minor;   /* receivers do without it: a DKIM key that is not RSA, or that does not sign */
+    bool unknown;   /* a warning because the answer could not be had */
+    bool minor;     /* receivers do without it: a DKIM key that is not RSA, or that does not sign */
+    bool unaligned; /* of dmarc: SPF does not align, and DKIM has to carry it */
     const char *found, *expected, *fix;
+    const char *note; /* what could be better though it passes */
 };
 
 /* ---- the world ----------------------------------------------------------------------------------------------- */

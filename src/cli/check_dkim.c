@@ -4,12 +4,12 @@
 
 #include "sendas/dkim.h"
 #include "sendas/dns.h"
+#include "sendas/keys.h"
 
 #include <string.h>
 
 /* What a receiver says of a message signed by `key`.  The answer lives in the run's arena; -1 without memory. */
-static int try_key(struct check_run *r, const struct dkim_key *key, const struct lookup *dns,
-                   struct dkim_verification *ret)
+static int try_key(struct check_run *r, const struct dkim_key *key, struct dkim_verification *ret)
 {
     struct strbuf header = STRBUF_INIT, text = STRBUF_INIT;
     struct spool *body = spool_new("/tmp");
@@ -34,7 +34,7 @@ static int try_key(struct check_run *r, const struct dkim_key *key, const struct
         status = -1;
     if (status == 0) {
         struct dkim_body_source source = dkim_body_spool(body);
-        status = dkim_verify(&r->memory, &fields, &source, dns, r->now, ret, &err);
+        status = dkim_verify(&r->memory, &fields, &source, &r->world->dns, r->now, ret, &err);
     }
     strbuf_free(&header);
     strbuf_free(&text);
@@ -98,7 +98,7 @@ static void judge_answer(struct check_run *r, struct check_item *item, const str
         item->status = CHECK_FAIL;
         item->found = check_text(r, "%zu TXT records: %s", a.n, list_records(r, &a));
         item->fix = check_text(r, "leave only this TXT record at %s: %s", name, item->expected);
-    } else if (try_key(r, key, &r->world->dns, &v) < 0) {
+    } else if (try_key(r, key, &v) < 0) {
         r->failed = true;
     } else {
         judge_signature(r, item, &v.v[0], name, list_records(r, &a));
@@ -107,60 +107,116 @@ static void judge_answer(struct check_run *r, struct check_item *item, const str
 
 /* ---- every authoritative server -------------------------------------------------------------- */
 
-/* The key's record is what one server says. */
-static void query_one(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret)
+static bool has_key(const struct dkim_key *key, struct lookup_answer answer)
 {
-    (void)a, (void)name, (void)type;
-    *ret = *(const struct lookup_answer *)ctx;
-}
-
-static bool has_key(struct check_run *r, const struct dkim_key *key, struct lookup_answer answer)
-{
-    const struct lookup dns = {query_one, &answer};
-    struct dkim_verification v;
+    struct err why;
     if (answer.n != 1)
         return false;
-    if (try_key(r, key, &dns, &v) < 0) {
-        r->failed = true;
-        return false;
+    enum dkim_published found = dkim_key_published(key, answer.records[0].text, &why);
+    return found == DKIM_PUBLISHED_RIGHT || found == DKIM_PUBLISHED_TESTING;
+}
+
+/* Who shows the key's record, and who does not. */
+struct shown {
+    size_t n_having, n_lacking;
+    struct strbuf found, lacking, having; /* what the latter have; their names; the names of the former */
+};
+
+static void look_at_servers(const struct dkim_key *key, const struct check_authorities *servers, struct shown *ret)
+{
+    *ret = (struct shown){.found = STRBUF_INIT};
+    for (size_t i = 0; i < servers->n; i++) {
+        const struct check_authority *s = &servers->v[i];
+        if (s->silent != NULL)
+            continue; /* see dns */
+        bool good = has_key(key, s->answer);
+        struct strbuf *list = good ? &ret->having : &ret->lacking;
+        strbuf_addf(list, "%s%s", list->n > 0 ? ", " : "", s->server);
+        ret->n_having += good;
+        ret->n_lacking += !good;
+        if (good)
+            continue;
+        check_join(&ret->found);
+        strbuf_addf(&ret->found, "%s %s", s->server,
+                    s->answer.n == 0  ? "does not have it"
+                    : s->answer.n > 1 ? "has several records"
+                                      : "has another one");
     }
-    return v.v[0].result == DKIM_PASS;
+}
+
+static void shown_free(struct check_run *r, struct shown *s)
+{
+    r->failed = r->failed || s->found.failed || s->lacking.failed || s->having.failed;
+    strbuf_free(&s->found);
+    strbuf_free(&s->lacking);
+    strbuf_free(&s->having);
 }
 
 /* A receiver asks any of them: one that has it not yet is enough to break some mail. */
 static void judge_servers(struct check_run *r, struct check_item *item, const struct dkim_key *key,
                           const struct check_authorities *servers)
 {
-    struct strbuf found = STRBUF_INIT, lacking = STRBUF_INIT, having = STRBUF_INIT;
-    for (size_t i = 0; i < servers->n; i++) {
-        const struct check_authority *s = &servers->v[i];
-        if (s->silent != NULL)
-            continue; /* see dns */
-        bool good = has_key(r, key, s->answer);
-        struct strbuf *list = good ? &having : &lacking;
-        strbuf_addf(list, "%s%s", list->n > 0 ? ", " : "", s->server);
-        if (good)
-            continue;
-        check_join(&found);
-        strbuf_addf(&found, "%s %s", s->server,
-                    s->answer.n == 0  ? "does not have it"
-                    : s->answer.n > 1 ? "has several records"
-                                      : "has another one");
-    }
-    if (having.n > 0 && lacking.n > 0) {
+    struct shown shown;
+    look_at_servers(key, servers, &shown);
+    if (shown.n_having > 0 && shown.n_lacking > 0) {
         item->status = CHECK_FAIL;
         item->unknown = false;
-        item->found = check_text(r, "%s; %s shows it", strbuf_str(&found), strbuf_str(&having));
+        item->found = check_text(r, "%s; %s shows it", strbuf_str(&shown.found), strbuf_str(&shown.having));
         item->fix =
             check_text(r,
                        "wait until all name servers have the record; if it stays so after an hour, have the DNS "
                        "provider see why %s lags behind",
-                       strbuf_str(&lacking));
+                       strbuf_str(&shown.lacking));
     }
-    r->failed = r->failed || found.failed || lacking.failed || having.failed;
-    strbuf_free(&found);
-    strbuf_free(&lacking);
-    strbuf_free(&having);
+    shown_free(r, &shown);
+}
+
+/* ---- keys that do not sign ------------------------------------------------------------------- */
+
+/* Only the servers are asked: a resolver on the way would remember that there is no record yet. */
+static void judge_waiting(struct check_run *r, struct check_item *item, const struct dkim_key *key, const char *name)
+{
+    struct check_authorities servers;
+    struct shown shown;
+    item->minor = true;
+    item->expected = expected_record(r, key);
+    if (!r->world->authorities(r->world->ctx, name, DNS_TXT, &servers))
+        return; /* this runs again */
+    look_at_servers(key, &servers, &shown);
+    item->found = "every name server shows it; sendas signs with it from its next look on";
+    if (shown.n_lacking > 0) {
+        item->status = CHECK_WARN;
+        item->found = check_text(r, "it waits for its record, and does not sign: %s", strbuf_str(&shown.found));
+        item->fix = check_text(r, "publish this TXT record at %s: %s", name, item->expected);
+    } else if (shown.n_having == 0 || servers.reason[0] != '\0') {
+        check_no_answer(r, item, name, DNS_TXT);
+    }
+    shown_free(r, &shown);
+}
+
+/* What it has signed may be under way; its file need not be there. */
+static void judge_retired(struct check_run *r, struct check_item *item, const struct config_key *k, const char *name)
+{
+    struct lookup_answer a = check_ask(r, name, NULL, DNS_TXT);
+    char until[16] = "";
+    int64_t day;
+    bool known = keys_kept_until(k, &day);
+    item->minor = true;
+    if (known)
+        keys_day_text(until, day);
+    bool kept = known && r->now < day * KEYS_DAY_S;
+    item->expected =
+        kept ? check_text(r, "a retired key's record, until %s", until) : "no record of a retired key any more";
+    item->found = check_text(r, "retired; its record is %s", a.n > 0 ? "still there" : "gone");
+    if (a.status == LOOKUP_TEMPFAIL) {
+        check_no_answer(r, item, name, DNS_TXT);
+    } else if (kept && a.n == 0) {
+        item->status = CHECK_WARN;
+        item->fix = check_text(r, "publish the TXT record at %s again until %s: mail that the key signed is under way",
+                               name, until);
+    } else if (!kept && a.n > 0) {
+        item->note = check_text(r, "the TXT record at %s can be removed%s%s", name, known ? ", since " : "", until);
+    }
 }
 
 /* ---- the check ------------------------------------------------------------------------------- */
@@ -179,24 +235,50 @@ static int load_key(const struct config_key *k, const char *domain, struct dkim_
     return status;
 }
 
+/* A waiting key that was shown by every server once signs as an active one does. */
+static bool has_signed(struct check_run *r, const struct dkim_key *key)
+{
+    struct strbuf path = STRBUF_INIT;
+    struct keys_memory memory = {NULL, 0, 0};
+    struct err err;
+    keys_memory_path(r->config->queue.path, &path);
+    bool ret = false;
+    if (!path.failed && keys_memory_load(strbuf_str(&path), &memory, &err) == 0) {
+        const struct keys_row *row = keys_memory_find(&memory, key);
+        ret = row != NULL && row->published_s > 0;
+    }
+    keys_memory_free(&memory);
+    strbuf_free(&path);
+    return ret;
+}
+
+static void judge_active(struct check_run *r, struct check_item *item, const struct dkim_key *key, const char *name)
+{
+    struct check_authorities servers;
+    bool known = r->world->authorities(r->world->ctx, name, DNS_TXT, &servers);
+    item->minor = dkim_key_algorithm(key) != DKIM_RSA_SHA256;
+    judge_answer(r, item, key, name);
+    if (known)
+        judge_servers(r, item, key, &servers);
+}
+
 void check_dkim(struct check_run *r, const struct config_domain *domain, const struct config_key *k)
 {
     struct dkim_key *key = NULL;
     struct err err;
     struct check_item *item = check_add(r, check_text(r, "dkim:%s", k->selector), domain->name, CHECK_PASS);
-    if (load_key(k, domain->name, &key, &err) < 0) {
+    const char *name = check_text(r, "%s._domainkey.%s", k->selector, domain->name);
+    if (k->state == CONFIG_KEY_RETIRED) {
+        judge_retired(r, item, k, name);
+    } else if (load_key(k, domain->name, &key, &err) < 0) {
         item->status = CHECK_FAIL;
         item->found = check_text(r, "%s", err.text);
         item->expected = "a private key that can be read";
         item->fix = check_text(r, "run this as root; if the key is gone: sendas key new %s", domain->name);
-        return;
+    } else if (k->state == CONFIG_KEY_WAITING && !has_signed(r, key)) {
+        judge_waiting(r, item, key, name);
+    } else {
+        judge_active(r, item, key, name);
     }
-    item->minor = dkim_key_algorithm(key) != DKIM_RSA_SHA256;
-    const char *name = check_text(r, "%s._domainkey.%s", k->selector, domain->name);
-    struct check_authorities servers;
-    bool known = r->world->authorities(r->world->ctx, name, DNS_TXT, &servers);
-    judge_answer(r, item, key, name);
-    if (known)
-        judge_servers(r, item, key, &servers);
     dkim_key_free(&key);
 }

@@ -112,14 +112,29 @@ static void judge_missing(struct check_run *r, struct check_item *item, const ch
 }
 
 /* Nothing is wrong with p=none, but it is where one begins. */
-static const char *advice(const struct dmarc_verdict *v)
+static void take_notes(struct check_run *r, struct check_item *item, const char *domain, bool testing)
 {
-    if (v->policy != DMARC_POLICY_NONE)
-        return "";
-    return v->testing
-               ? " - when all else has passed for some weeks take t=y out: until then others can write in your name"
-               : " - when all else has passed for some weeks say p=quarantine: until then others can write in your "
-                 "name";
+    struct dmarc_judgement judgement;
+    struct strbuf note = STRBUF_INIT, fix = STRBUF_INIT;
+    struct err err;
+    if (dmarc_judge(&r->memory, &r->world->dns, slice_of(domain), &judgement, &err) < 0) {
+        r->failed = true;
+        return;
+    }
+    if (judgement.usable && judgement.policy == DMARC_POLICY_NONE && !testing)
+        strbuf_add_str(&note,
+                       "when all has passed for some weeks say p=quarantine: until then others can write in your name");
+    for (size_t i = 0; i < judgement.n_notes; i++) {
+        struct strbuf *list = judgement.notes[i].serious ? &fix : &note;
+        check_join(list);
+        strbuf_add_slice(list, judgement.notes[i].text);
+    }
+    item->status = fix.n > 0 ? CHECK_WARN : CHECK_PASS;
+    item->note = check_text(r, "%s", strbuf_str(&note));
+    item->fix = check_text(r, "%s", strbuf_str(&fix));
+    r->failed = r->failed || note.failed || fix.failed;
+    strbuf_free(&note);
+    strbuf_free(&fix);
 }
 
 void check_dmarc(struct check_run *r, const struct config_domain *d)
@@ -137,11 +152,14 @@ void check_dmarc(struct check_run *r, const struct config_domain *d)
     }
     const char *of =
         slice_eq(v.record_of, slice_of(d->name)) ? "" : check_text(r, " at _dmarc.%.*s", SLICE_ARG(v.record_of));
-    item->found = check_text(r, "%.*s%s%s", SLICE_ARG(v.record), of, advice(&v));
-    if (dkim && spf)
+    item->found = check_text(r, "%.*s%s", SLICE_ARG(v.record), of);
+    if (dkim && spf) {
+        take_notes(r, item, d->name, v.testing);
         return;
+    }
     item->status = CHECK_WARN;
     item->unknown = by_spf.result == DMARC_TEMPERROR;
+    item->unaligned = !item->unknown;
     item->found = check_text(r, "%.*s%s: %.*s", SLICE_ARG(v.record), of, SLICE_ARG(dkim ? by_spf.why : v.why));
     item->fix =
         item->unknown

@@ -133,7 +133,8 @@ void check_files(struct check_run *r)
     struct check_item *item = check_add(r, "files", NULL, CHECK_PASS);
     for (size_t i = 0; i < c->n_domains; i++)
         for (size_t k = 0; k < c->domains[i].n_keys; k++)
-            look_at(&l, c->domains[i].keys[k].path, true, false);
+            if (c->domains[i].keys[k].state != CONFIG_KEY_RETIRED) /* whose file need not be there */
+                look_at(&l, c->domains[i].keys[k].path, true, false);
     if (c->tls.certificate[0] != '\0') {
         look_at(&l, c->tls.certificate, false, false);
         look_at(&l, c->tls.key, true, false);

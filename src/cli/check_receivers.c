@@ -102,7 +102,7 @@ static const struct rule {
 /* What was found of one topic, of one domain or, for those of the host, of all. */
 struct finding {
     enum check_status status;
-    bool there, unknown;
+    bool there, unknown, unaligned;
 };
 
 static bool is_of(const struct check_item *item, enum topic t)
@@ -112,12 +112,11 @@ static bool is_of(const struct check_item *item, enum topic t)
     return rules[t].id != NULL && strcmp(item->id, rules[t].id) == 0;
 }
 
-/* Mail passes DMARC when SPF or DKIM passes for the domain.  A warning of dmarc is that SPF does not count. */
+/* Mail passes DMARC when SPF or DKIM passes for the domain. */
 static bool nothing_passes(const struct finding found[TOPICS])
 {
-    const struct finding *dmarc = &found[TOPIC_DMARC];
-    bool unaligned = dmarc->status == CHECK_WARN && !dmarc->unknown;
-    return found[TOPIC_DKIM].status == CHECK_FAIL && (found[TOPIC_SPF].status == CHECK_FAIL || unaligned);
+    return found[TOPIC_DKIM].status == CHECK_FAIL &&
+           (found[TOPIC_SPF].status == CHECK_FAIL || found[TOPIC_DMARC].unaligned);
 }
 
 /* One good RSA signature is enough. */
@@ -130,13 +129,13 @@ static void find(const struct check_run *r, const char *domain, struct finding r
             if (!is_of(item, t) || (item->domain != NULL && strcmp(item->domain, domain) != 0))
                 continue;
             if (!f->there || (t == TOPIC_DKIM && item->status < f->status))
-                *f = (struct finding){item->status, true, item->unknown};
+                *f = (struct finding){item->status, true, item->unknown, item->unaligned};
         }
     }
     if (!ret[TOPIC_DKIM].there)
-        ret[TOPIC_DKIM] = (struct finding){CHECK_FAIL, true, false};
+        ret[TOPIC_DKIM] = (struct finding){.status = CHECK_FAIL, .there = true};
     if (nothing_passes(ret))
-        ret[TOPIC_BOTH] = (struct finding){CHECK_FAIL, true, false};
+        ret[TOPIC_BOTH] = (struct finding){.status = CHECK_FAIL, .there = true};
 }
 
 /* The verdict of one receiver on one topic, and why; NULL: nothing against it. */

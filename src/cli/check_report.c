@@ -74,6 +74,7 @@ static void print_item(const struct check_item *item, bool several, int width, b
     if (named)
         fprintf(out, "%s: ", item->domain);
     bool cut = print_cut(item->found, room < 10 ? 10 : room, out);
+    print_detail("note", item->note, out);
     if (item->status == CHECK_PASS)
         return;
     if (cut)
@@ -111,6 +112,8 @@ static json_t *item_json(const struct check_item *item, bool several)
 {
     json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", item->id, "status", status_names[item->status], "found",
                           item->found, "expected", item->expected, "fix", item->fix);
+    if (item->note[0] != '\0')
+        json_object_set_new(o, "note", json_string(item->note));
     if (several)
         json_object_set_new(o, "domain", item->domain == NULL ? json_null() : json_string(item->domain));
     return o;

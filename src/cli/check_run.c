@@ -29,7 +29,7 @@ struct check_item *check_add(struct check_run *r, const char *id, const char *do
     item->id = copy;
     item->domain = domain;
     item->status = status;
-    item->found = item->expected = item->fix = "";
+    item->found = item->expected = item->fix = item->note = "";
     return item;
 }
 
