@@ -46,6 +46,7 @@ struct intake {
     struct align_result aligned;
     struct strbuf head; /* signatures, header, empty line: what is stored */
     struct queue_message message;
+    struct queue_sum sum; /* of what was checked */
     struct slice notes[DKIM_KEYS_MAX + 2];
     struct smtp_verdict verdict; /* .code 0 while all is well */
     struct err cause;            /* of a failure on our side: for the log, not for the client */
@@ -251,7 +252,9 @@ static int check_senders(struct intake *in)
     struct align_request request = {
         .fields = &in->fields,
         .send_as = (const char *const *)send_as,
-        .n_send_as = narrowed ? in->password->n_send_as : is_own(in) ? 0 : in->user->n_send_as,
+        .n_send_as = narrowed     ? in->password->n_send_as
+                     : is_own(in) ? 0
+                                  : in->user->n_send_as,
         .null_sender = in->null_sender,
         .mail_from = in->mail_from,
         .smtputf8 = in->smtputf8,
@@ -288,7 +291,7 @@ static int check_signatures(struct intake *in, time_t now)
 {
     size_t n;
     struct dkim_key *const *keys = intake_settings_keys(in->settings, in->aligned.domain, &n);
-    if (intake_check_signatures(keys, n, in->message.head, in->message.body, now, &in->cause) < 0)
+    if (intake_check_signatures(keys, n, in->message.head, in->message.body, now, &in->sum, &in->cause) < 0)
         return smtp_verdict_set(&in->verdict, 451, "4.7.5",
                                 "The message could not be signed: its signature is not valid");
     for (size_t i = 0; i < n; i++)
@@ -363,6 +366,7 @@ static void describe(struct intake *in)
     m->eightbit = in->content.eightbit;
     m->head = strbuf_slice(&in->head);
     m->body = in->content.body;
+    m->checked = &in->sum;
     m->notes = in->notes;
     m->closes = in->closes;
     m->n_closes = in->n_closes;
@@ -381,6 +385,11 @@ static void on_stored(void *ctx, enum queue_status status)
         break;
     case QUEUE_FAILED:
         smtp_verdict_set(&in->verdict, 451, "4.3.0", "The message could not be stored");
+        break;
+    case QUEUE_CHANGED:
+        intake_count_signature_failure();
+        err_set(&in->cause, "the spooled message is no longer what its signatures were checked with");
+        smtp_verdict_set(&in->verdict, 451, "4.7.5", "The message was damaged while it was being stored");
         break;
     }
     finish(in);

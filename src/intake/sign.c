@@ -29,14 +29,44 @@ int intake_sign(struct dkim_key *const *keys, size_t n_keys, const struct field_
     return -1;
 }
 
-int intake_check_signatures(struct dkim_key *const *keys, size_t n_keys, struct slice head, const struct spool *body,
-                            time_t now, struct err *err)
+/* ---- the check ------------------------------------------------------------------------------- */
+
+/* The body, summed as it is read for the first time. */
+struct summed {
+    const struct spool *body;
+    uint64_t head; /* octets */
+    struct queue_sum *sum;
+};
+
+static ssize_t read_summed(const void *ctx, uint64_t offset, void *buf, size_t n)
 {
-    struct dkim_body_source source = dkim_body_spool(body);
-    if (dkim_check_own(head, &source, keys, n_keys, now, err) == 0)
-        return 0;
+    const struct summed *s = ctx;
+    ssize_t got = spool_read(s->body, offset, buf, n);
+    uint64_t known = s->sum->at - s->head;
+    if (got > 0 && offset <= known && offset + (uint64_t)got > known)
+        queue_sum_add(s->sum, slice_skip(slice_from(buf, (size_t)got), (size_t)(known - offset)));
+    return got;
+}
+
+int intake_check_signatures(struct dkim_key *const *keys, size_t n_keys, struct slice head, const struct spool *body,
+                            time_t now, struct queue_sum *sum, struct err *err)
+{
+    struct summed summed = {body, head.n, sum};
+    struct dkim_body_source source = {read_summed, &summed};
+    queue_sum_init(sum, head.n + spool_size(body));
+    queue_sum_add(sum, head);
+    int status = dkim_check_own(head, &source, keys, n_keys, now, err);
+    if (status == 0 && sum->at != sum->size)
+        status = err_set(err, "the check read %llu octets of %llu", (unsigned long long)sum->at,
+                         (unsigned long long)sum->size);
+    if (status < 0)
+        intake_count_signature_failure();
+    return status;
+}
+
+void intake_count_signature_failure(void)
+{
     atomic_fetch_add(&failures, 1);
-    return -1;
 }
 
 unsigned long intake_signature_failures(void)

@@ -16,6 +16,7 @@ struct filter {
     struct strbuf header, changes, head;
     struct field_list fields;
     char domain[DOMAIN_MAX + 1]; /* signs */
+    struct queue_sum checked;
 };
 
 static int refuse(struct err *err, const struct smtp_verdict *v)
@@ -118,7 +119,7 @@ static int sign_header(struct filter *f, const char *domain, time_t now, struct 
     strbuf_add_str(&f->head, "\r\n");
     if (f->head.failed)
         return err_set(err, "out of memory");
-    return intake_check_signatures(keys, n, strbuf_slice(&f->head), f->content.body, now, err);
+    return intake_check_signatures(keys, n, strbuf_slice(&f->head), f->content.body, now, &f->checked, err);
 }
 
 /* ---- out ------------------------------------------------------------------------------------- */
@@ -128,13 +129,19 @@ static int write_message(const struct filter *f, FILE *out, struct err *err)
     char buffer[8192];
     uint64_t offset = 0;
     ssize_t n;
+    struct queue_sum written;
+    queue_sum_init(&written, f->checked.size);
+    queue_sum_add(&written, strbuf_slice(&f->head));
     fwrite(f->head.p, 1, f->head.n, out);
     while ((n = spool_read(f->content.body, offset, buffer, sizeof(buffer))) > 0) {
+        queue_sum_add(&written, slice_from(buffer, (size_t)n));
         fwrite(buffer, 1, (size_t)n, out);
         offset += (uint64_t)n;
     }
     if (n < 0)
         return err_set(err, "cannot read the spooled message");
+    if (written.at != f->checked.at || written.all != f->checked.all)
+        return err_set(err, "what was written is not what its signatures were checked with");
     if (fflush(out) != 0 || ferror(out))
         return err_set(err, "cannot write the message: %s", strerror(errno));
     return 0;

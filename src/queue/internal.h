@@ -9,6 +9,7 @@
  *   writer.c    the lane that commits: groups, failures, retries
  *   reader.c    the lane that reads
  *   store.c     the statements
+ *   sum.c       sums of content: of a chunk, and of all of them
  *   schema.c    the file: opening, pragmas, migrations
  *   mend.c      after a sync that failed; the log back into the file
  *   list.c      looking inside from another process: all that waits
@@ -221,6 +222,7 @@ struct put {
     struct entry *entries;            /* to be scheduled once it is stored */
     int64_t row;                      /* given by the writer */
     unsigned chunks, stored, reached; /* in all; committed; with the open transaction */
+    uint64_t stored_sum, reached_sum; /* of the content up to there */
     bool complete;                    /* the open transaction brings the whole message */
     enum queue_status status;
     size_t finished; /* other messages that its `closes` ended */
@@ -289,6 +291,8 @@ struct read {
 
 /* Changes with any octet: what came back from the disk altered must not leave with a signature that fails. */
 int64_t store_sum(struct slice bytes);
+/* The sum of all chunks up to and with this one: `all` is 0 for the first. */
+uint64_t store_sum_next(uint64_t all, int64_t chunk);
 
 /* Fills the item from the store.  Recipients that are no longer there leave the item and its entry; when none is left,
  * or the message is not there, item->gone is set. */

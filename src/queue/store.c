@@ -2,7 +2,6 @@
  * result code; nothing is logged. */
 #include "internal.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +226,8 @@ enum queue_status store_status(int rc)
     case SQLITE_LOCKED:
     case SQLITE_PROTOCOL:
         return QUEUE_FULL;
+    case SQLITE_MISMATCH: /* compare() */
+        return QUEUE_CHANGED;
     default:
         return QUEUE_FAILED;
     }
@@ -253,24 +254,11 @@ static int fill(const struct put *p, uint64_t offset, char *buffer, size_t n)
     return 0;
 }
 
-/* FNV-1a, eight octets at a time. */
-int64_t store_sum(struct slice bytes)
-{
-    uint64_t sum = 14695981039346656037U ^ bytes.n, word;
-
-    for (; bytes.n > 0; bytes = slice_skip(bytes, sizeof(word))) {
-        size_t n = bytes.n < sizeof(word) ? bytes.n : sizeof(word);
-        word = 0;
-        memcpy(&word, bytes.p, n);
-        sum = (sum ^ le64toh(word)) * 1099511628211U;
-    }
-    return (int64_t)sum;
-}
-
 static int put_chunks(struct store *s, struct put *p, unsigned to, const char **reason)
 {
     char buffer[QUEUE_CHUNK];
 
+    p->reached_sum = p->stored_sum;
     for (unsigned i = p->stored; i < to; i++) {
         uint64_t offset = (uint64_t)i * QUEUE_CHUNK;
         size_t n = p->size - offset < QUEUE_CHUNK ? (size_t)(p->size - offset) : QUEUE_CHUNK;
@@ -278,15 +266,28 @@ static int put_chunks(struct store *s, struct put *p, unsigned to, const char **
             *reason = "the spooled message cannot be read";
             return SQLITE_ERROR;
         }
+        int64_t sum = store_sum(slice_from(buffer, n));
+        p->reached_sum = store_sum_next(p->reached_sum, sum);
         struct run r = use(s, SQL_PUT_CHUNK);
         bind_number(&r, key_of(p->row, i));
         if (r.rc == SQLITE_OK)
             r.rc = sqlite3_bind_blob(r.st, ++r.bound, buffer, (int)n, SQLITE_STATIC);
-        bind_number(&r, store_sum(slice_from(buffer, n)));
+        bind_number(&r, sum);
         if (run_all(&r) != SQLITE_OK)
             return r.rc;
     }
     return SQLITE_OK;
+}
+
+/* What was read now is what was checked before. */
+static int compare(const struct put *p, const char **reason)
+{
+    const struct queue_sum *checked = p->m.checked;
+
+    if (checked == NULL || (checked->at == p->size && checked->all == p->reached_sum))
+        return SQLITE_OK;
+    *reason = "the spooled message is no longer what was checked";
+    return SQLITE_MISMATCH;
 }
 
 static int put_message(struct store *s, const struct put *p)
@@ -422,7 +423,8 @@ int store_put(struct store *s, struct put *p, int64_t now_ms, const char **reaso
     p->complete = last;
     if (rc != SQLITE_OK || !last)
         return rc;
-    if (p->stored > 0)
+    rc = compare(p, reason);
+    if (rc == SQLITE_OK && p->stored > 0)
         rc = run_one(s, SQL_DROP_PARTIAL, p->row);
     if (rc == SQLITE_OK)
         rc = put_message(s, p);

@@ -154,6 +154,7 @@ static void settle_committed(struct writer *w, struct request *r, struct request
     if (r->kind == REQUEST_PUT) {
         struct put *p = (struct put *)r;
         p->stored = p->reached;
+        p->stored_sum = p->reached_sum;
         if (!p->complete) {
             requests_push(&w->backlog, r); /* behind the others: a large message holds up nobody */
             return;

@@ -24,6 +24,21 @@ int queue_new_id(char ret[QUEUE_ID_SIZE])
     return 0;
 }
 
+/* The store is told what was checked: all of it. */
+static void check_sum(const struct queue_message *m)
+{
+    struct queue_sum sum;
+    char block[4096];
+    ssize_t n;
+    ck_assert_ptr_nonnull(m->checked);
+    queue_sum_init(&sum, m->head.n + spool_size(m->body));
+    queue_sum_add(&sum, m->head);
+    while ((n = spool_read(m->body, sum.at - m->head.n, block, sizeof(block))) > 0)
+        queue_sum_add(&sum, slice_from(block, (size_t)n));
+    ck_assert_uint_eq(sum.at, m->checked->at);
+    ck_assert_uint_eq(sum.all, m->checked->all);
+}
+
 static void describe(const struct queue_message *m)
 {
     char block[4096];
@@ -59,6 +74,7 @@ void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void
     stored.puts++;
     memcpy(stored.id, m->id, sizeof(stored.id));
     describe(m);
+    check_sum(m);
     stored.done = done;
     stored.ctx = ctx;
     event_active(stored.event, EV_TIMEOUT, 0);
@@ -286,7 +302,8 @@ START_TEST(test_head)
     ck_assert_uint_lt(received, text.n);
     ck_assert_uint_eq(slice_find_slice(text, SLICE("192.0.2.99")), text.n);
     ck_assert_uint_eq(slice_find_slice(text, SLICE("my-laptop")), text.n);
-    ck_assert_ptr_nonnull(strstr(strbuf_str(&stored.notes), "accepted from me@example.com over TLSv1.3, 1 recipient, "));
+    ck_assert_ptr_nonnull(
+        strstr(strbuf_str(&stored.notes), "accepted from me@example.com over TLSv1.3, 1 recipient, "));
     ck_assert_ptr_nonnull(
         strstr(strbuf_str(&stored.notes), "signed domain=example.com selector=r1 algorithm=rsa-sha256"));
     ck_assert_ptr_nonnull(
@@ -432,7 +449,7 @@ static const struct {
     enum queue_status answer;
     int code;
     const char *enhanced;
-} queue_rows[] = {{QUEUE_FULL, 452, "4.3.1"}, {QUEUE_FAILED, 451, "4.3.0"}};
+} queue_rows[] = {{QUEUE_FULL, 452, "4.3.1"}, {QUEUE_FAILED, 451, "4.3.0"}, {QUEUE_CHANGED, 451, "4.7.5"}};
 
 START_TEST(test_queue_fails)
 {

@@ -22,7 +22,7 @@ struct rig {
     int64_t retry_s[3];
     struct queue *queue;
     struct queue_item **due;
-    size_t n_due, answered[QUEUE_FAILED + 1];
+    size_t n_due, answered[QUEUE_CHANGED + 1];
     bool loaded, load_ok, read;
     struct strbuf content;
 };
@@ -119,7 +119,7 @@ static inline void rig_on_put(void *ctx, enum queue_status status)
 
 static inline size_t rig_answers(const struct rig *r)
 {
-    return r->answered[QUEUE_OK] + r->answered[QUEUE_FULL] + r->answered[QUEUE_FAILED];
+    return r->answered[QUEUE_OK] + r->answered[QUEUE_FULL] + r->answered[QUEUE_FAILED] + r->answered[QUEUE_CHANGED];
 }
 
 /* A message that is easily recognised; its octets live as long as the struct. */
@@ -151,15 +151,15 @@ static inline void rig_message(struct rig_message *m, const char *id, const char
 /* Stores it and waits for the answer. */
 static inline enum queue_status rig_put(struct rig *r, const struct queue_message *m)
 {
-    size_t before[QUEUE_FAILED + 1], n = rig_answers(r) + 1;
+    size_t before[QUEUE_CHANGED + 1], n = rig_answers(r) + 1;
 
     memcpy(before, r->answered, sizeof(before));
     queue_put(r->queue, m, rig_on_put, r);
     rig_until(r, rig_answers(r) == n);
-    for (int s = QUEUE_OK; s < QUEUE_FAILED; s++)
+    for (int s = QUEUE_OK; s < QUEUE_CHANGED; s++)
         if (r->answered[s] != before[s])
             return (enum queue_status)s;
-    return QUEUE_FAILED;
+    return QUEUE_CHANGED;
 }
 
 static inline void rig_on_load(void *ctx, bool ok)

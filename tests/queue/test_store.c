@@ -589,9 +589,10 @@ START_TEST(unused_room_is_given_back)
     ck_assert_msg(store_open(&s, r.path, STORE_WRITE, &err) == 0, "%s", err.text);
     ck_assert_int_eq(store_shrink(&s, &more), SQLITE_OK);
     ck_assert(!more);
-    ck_assert_int_eq(
-        sqlite3_exec(s.db, "INSERT INTO chunk (row, bytes) VALUES (1, zeroblob(68000000)); DELETE FROM chunk", NULL, NULL, NULL),
-        SQLITE_OK);
+    ck_assert_int_eq(sqlite3_exec(s.db,
+                                  "INSERT INTO chunk (row, bytes) VALUES (1, zeroblob(68000000)); DELETE FROM chunk",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
     int64_t before = rig_sql(&r, "PRAGMA freelist_count");
     ck_assert_int_gt(before, 8192);
     ck_assert_int_eq(store_shrink(&s, &more), SQLITE_OK);
