@@ -10,7 +10,8 @@
  *   a bounced recipient is there, or the DSN about it
  *   when the cause of a failure has gone, messages come in and outcomes are recorded, without a new start
  *
- * FAULTS=all runs every N; otherwise some of them are run, FAULTS or five in each way of failing. */
+ * FAULTS=all runs every N; otherwise some of them are run, FAULTS or five in each way of failing.  FAULTS_JOBS
+ * processes do that at once, four if nothing is said. */
 #include "faultvfs.h"
 
 #include "../../src/queue/internal.h"
@@ -489,6 +490,11 @@ static void work_after(void)
 /* ---- the child
  * --------------------------------------------------------------------------------------------------------- */
 
+static bool cuts_power(const struct mode *m)
+{
+    return m->crash || m->then_crash || m->second_life;
+}
+
 static void arm(long at)
 {
     faults.kinds = mode->kinds;
@@ -499,6 +505,7 @@ static void arm(long at)
     faults.forgets = mode->forgets;
     faults.dies = mode->second_life;
     faults.survives = mode->survives;
+    faults.no_crash = !cuts_power(mode) && mode->forgets != FORGETS_CONTENT;
     faults.random = (unsigned)at * 2654435761U + mode->survives;
     atomic_store(&memory_kind, mode->memory);
     atomic_store(&memory_count, faults.count);
@@ -682,9 +689,11 @@ static void look(const char *folder)
 /* ---- one run after the other
  * --------------------------------------------------------------------------------------------- */
 
-static struct {
-    long runs, answered, refused, failed;
-} total;
+/* Of all processes that run. */
+static struct total {
+    atomic_long runs, answered, refused, failed;
+    atomic_bool ended; /* a run did not come as far as its call any more */
+} * total;
 
 static bool run_in_child(void (*what)(long at), long at)
 {
@@ -751,15 +760,15 @@ static void remove_folders(void)
 static void tally(void)
 {
     for (int i = 0; i < MESSAGES; i++) {
-        total.answered += record->messages[i].ok;
-        total.refused += record->messages[i].answered && !record->messages[i].ok;
+        total->answered += record->messages[i].ok;
+        total->refused += record->messages[i].answered && !record->messages[i].ok;
     }
 }
 
 /* False when the work ended before it came to call number `at`. */
 static bool run(long at)
 {
-    bool whole_disk = mode->crash || mode->then_crash || mode->second_life;
+    bool whole_disk = cuts_power(mode);
 
     memset(record, 0, sizeof(*record));
     disk_clear();
@@ -770,10 +779,10 @@ static bool run(long at)
         ok = run_in_child(second_life, at);
     if (ok && (reached || at < 0))
         ok = run_in_child(whole_disk && (reached || mode->then_crash) ? look_at_image : look_at_dir, at);
-    total.runs++;
+    total->runs++;
     tally();
     if (!ok) {
-        total.failed++;
+        total->failed++;
         printf("FAIL  %s, call %ld: %s (seen in %s)\n", mode->name, at, record->complaint,
                whole_disk ? rig.image : rig.dir);
         fflush(stdout);
@@ -783,39 +792,74 @@ static bool run(long at)
     return reached;
 }
 
+static void *shared_memory(size_t n)
+{
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        abort();
+    return p;
+}
+
+/* Every `step`-th call from `at` on, in a process of its own. */
+static pid_t start_job(long at, long step)
+{
+    pid_t pid = fork();
+
+    if (pid < 0)
+        abort();
+    if (pid > 0)
+        return pid;
+    disk = NULL;
+    record = shared_memory(sizeof(*record));
+    while (run(at))
+        at += step;
+    _exit(0);
+}
+
 /* `runs_wanted` 0: all. */
-static void run_mode(long runs_wanted, long only)
+static void run_mode(long runs_wanted, int jobs)
 {
     struct timespec begin, end;
+    long runs = total->runs;
 
     clock_gettime(CLOCK_MONOTONIC, &begin);
-    run(only >= 0 ? only : -1);
-    long calls = record->calls, runs = 0;
+    run(-1);
+    long calls = record->calls;
     long step = runs_wanted == 0 || calls <= runs_wanted ? 1 : calls / runs_wanted;
-    for (long at = (mode - modes) % step; only < 0 && run(at); at += step)
-        runs++;
+    for (int i = 0; i < jobs; i++)
+        start_job((mode - modes) % step + i * step, jobs * step);
+    for (int i = 0; i < jobs; i++)
+        wait(NULL);
     clock_gettime(CLOCK_MONOTONIC, &end);
-    printf("%-44s %5ld calls, %5ld runs  %5.1f s\n", mode->name, calls, runs,
+    printf("%-44s %5ld calls, %5ld runs  %5.1f s\n", mode->name, calls, (long)total->runs - runs,
            (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9);
     fflush(stdout);
+}
+
+static long number_in(const char *name, long otherwise)
+{
+    const char *text = getenv(name);
+
+    return text == NULL ? otherwise : strcmp(text, "all") == 0 ? 0 : atol(text);
 }
 
 /* test_faults [MODE [CALL]]: all, one way of failing, or one single run. */
 int main(int argc, char **argv)
 {
-    const char *how = getenv("FAULTS");
-    long runs_wanted = how == NULL ? 5 : strcmp(how, "all") == 0 ? 0 : atol(how);
+    long runs_wanted = number_in("FAULTS", 5), jobs = number_in("FAULTS_JOBS", 4);
     long only_mode = argc > 1 ? atol(argv[1]) : -1, only = argc > 2 ? atol(argv[2]) : -1;
 
-    record = mmap(NULL, sizeof(*record), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (record == MAP_FAILED)
-        return 1;
+    record = shared_memory(sizeof(*record));
+    total = shared_memory(sizeof(*total));
     for (size_t i = 0; i < ARRAY_LEN(modes); i++) {
         mode = &modes[i];
-        if (only_mode < 0 || only_mode == (long)i)
-            run_mode(runs_wanted, only);
+        if (only_mode == (long)i && only >= 0)
+            run(only);
+        else if (only_mode < 0 || only_mode == (long)i)
+            run_mode(runs_wanted, (int)jobs);
     }
-    printf("%ld runs, %ld messages answered OK, %ld refused, %ld promises broken\n", total.runs, total.answered,
-           total.refused, total.failed);
-    return total.failed == 0 ? 0 : 1;
+    printf("%ld runs, %ld messages answered OK, %ld refused, %ld promises broken\n", (long)total->runs,
+           (long)total->answered, (long)total->refused, (long)total->failed);
+    return total->failed == 0 ? 0 : 1;
 }
