@@ -11,7 +11,16 @@ from .world import ROOT, sh
 
 # What every package leaves behind, or another program writes when one comes or goes.
 COMMON = ("var/lib/dpkg/", "var/log/", "var/cache/", "var/lib/systemd/deb-systemd-helper-enabled", "etc/.pwd.lock", "run/", "tmp/",
-          "proc/", "dev/", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/subuid-", "etc/subgid-")
+          "root/", "proc/", "dev/", "etc/passwd-", "etc/shadow-", "etc/group-", "etc/gshadow-", "etc/subuid-", "etc/subgid-")
+
+BOOT = """[Unit]
+DefaultDependencies=no
+After=systemd-journald.socket
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /root/boot.sh
+ExecStopPost=/bin/systemctl --force --force poweroff
+"""
 
 
 def build(folder, version):
@@ -56,9 +65,36 @@ class Copy:
         done = subprocess.run(self.command(*args), input=stdin, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
         return done.returncode, done.stdout.decode(errors="replace")
 
+    def boot(self, script, seconds=120):
+        """Runs a script under systemd as PID 1, in namespaces of its own; returns its output, or None where there is no cgroup2."""
+        group = next((line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines() if line.split()[2] == "cgroup2"), None)
+        if group is None:
+            return None
+        group = Path(group) / f"sendas-{os.getpid()}"
+        group.mkdir()
+        (self.root / "root/boot.sh").write_text(f"exec >/root/boot.log 2>&1\n{script}")
+        (self.root / "etc/systemd/system/boot.service").write_text(BOOT)
+        os.makedirs(self.root / "run/systemd", exist_ok=True)
+        inside = (f"echo $$ >{group}/cgroup.procs && exec unshare --pid --fork --kill-child --mount --propagation private --cgroup --uts --ipc "
+                  f"sh -c 'mount -t proc proc {self.root}/proc && mount --bind -o ro {self.root}/proc/sys {self.root}/proc/sys && "
+                  f"mount -t sysfs sysfs {self.root}/sys && mount -t cgroup2 cgroup2 {self.root}/sys/fs/cgroup && exec \"$@\"' boot \"$@\"")
+        command = self.command("container=docker", "/lib/systemd/systemd", "--system", "--unit=boot.service", "--log-target=console")
+        try:
+            subprocess.run(["sh", "-c", inside, "boot", *command], stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            for folder in sorted((p for p in [group, *group.rglob("*")] if p.is_dir()), reverse=True):
+                folder.rmdir()
+        log = self.root / "root/boot.log"
+        text = log.read_text(errors="replace") if log.exists() else ""
+        for path in (log, self.root / "root/boot.sh", self.root / "etc/systemd/system/boot.service"):
+            path.unlink(missing_ok=True)
+        return text
+
     def take(self, package):
-        shutil.copy(package, self.root / "tmp")
-        return f"/tmp/{package.name}"
+        shutil.copy(package, self.root / "root")
+        return f"/root/{package.name}"
 
     def modes(self, top):
         """{path: "owner:group mode"} of everything below `top`."""
