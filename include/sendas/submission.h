@@ -19,7 +19,7 @@
 
 /* ---- what all sessions share: the limits' tables ---------------------------------------------------------- */
 
-struct submission_shared; /* connections per address, failed logins per address, messages per user and hour */
+struct submission_shared; /* connections and failed logins of each address; failed logins, last use and messages of an hour of each account */
 
 struct submission_shared *submission_shared_new(void);
 void submission_shared_free(struct submission_shared **ps);
@@ -30,6 +30,24 @@ int submission_address_admitted(struct submission_shared *s, const struct config
 int submission_connection_opened(struct submission_shared *s, const struct config *c, const char *ip, int64_t now_ms, struct smtp_verdict *v);
 void submission_connection_closed(struct submission_shared *s, const char *ip);
 size_t submission_connections(const struct submission_shared *s);
+
+/* ---- what is remembered of the users, in logins.json beside the queue --------------------------------------------- */
+
+/* Last use of each password, networks that users are known from, messages in the last hour. */
+
+/* The file's path, appended; -1 when out of memory. */
+int submission_logins_path(const struct config *c, struct strbuf *out);
+enum { SUBMISSION_LOGINS_MAX = 64 * 1024 * 1024 };
+/* Takes over what `text` tells of those in `users`; -1 when it is no such file: then what came before the mistake counts. */
+int submission_logins_load(struct submission_shared *s, const struct users *users, struct slice text, int64_t mono_ms, int64_t wall_ms, struct err *err);
+/* Has it changed since it was saved? */
+bool submission_logins_changed(const struct submission_shared *s);
+/* The file's content, appended; -1 when out of memory. */
+int submission_logins_save(struct submission_shared *s, int64_t mono_ms, int64_t wall_ms, struct strbuf *out);
+/* Where this password was last used from, and when (wall clock, seconds); NULL when never, as far as is known. */
+const char *submission_last_use(const struct submission_shared *s, const char *user, const char *label, int64_t *ret_s);
+/* After a reload: who is not in `users` is forgotten. */
+void submission_users_changed(struct submission_shared *s, const struct users *users);
 
 /* ---- a session ------------------------------------------------------------------------------------------------ */
 

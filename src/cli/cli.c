@@ -42,7 +42,7 @@ static const struct cli_command commands[] = {
      cli_key},
     {"user",
      "user add ADDRESS [--label L] [--send-as PATTERN]... [--only-send-as PATTERN]... [--messages-per-hour N]\n"
-     "                       [--password-stdin] | list | remove ADDRESS [--label L]",
+     "                       [--password-stdin] | list [--json] | remove ADDRESS [--label L]",
      "users and their app passwords",
      "`add` makes the user, or gives one that exists another password; best each mail program has its own.\n"
      "  --label L                what the password is for (gmail, phone ...); \"default\" if not said\n"
@@ -51,6 +51,8 @@ static const struct cli_command commands[] = {
      "  --only-send-as PATTERN   with this password the user may send as this only; may be repeated\n"
      "  --messages-per-hour N    and only so many messages with it, beside limits.messages_per_user\n"
      "  --password-stdin         read the password from standard input (one line) instead of generating one\n"
+     "`list` tells too when each password was last used, and from where.\n"
+     "  --json                   one JSON document instead of text\n"
      "`remove` removes the user, or with --label only that password.\n",
      cli_user},
     {"queue",

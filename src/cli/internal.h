@@ -45,6 +45,9 @@ int cli_usage(const char *name, const char *format, ...) PRINTF_LIKE(2, 3);
 int cli_option(const struct cli_args *args, int *i, const char *name, const char **value);
 
 struct config;
+struct users;
+/* Prints the users, and what the daemon has written down of them; an exit code. */
+int user_list(const struct config *c, const struct users *users, bool json);
 /* Loads args->config_path as config_load_lenient does: files that it names need not be there.  `warnings` may be NULL.
  * CLI_OK, or CLI_USAGE after saying why not. */
 int cli_config_load(const struct cli_args *args, struct strbuf *warnings, struct config **ret);

@@ -1,9 +1,11 @@
 /* How messages and times are shown, to people and to programs. */
 #include "queue_text.h"
 
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <wchar.h>
 
 enum { COLUMNS = 80 };
 
@@ -166,14 +168,35 @@ void print_recipient(const struct queue_listing_recipient *r, int64_t now_ms)
     print_wrapped(r->last_reply, 6, 6);
 }
 
-/* Columns that n octets of UTF-8 take, one a character. */
+/* By the C library's table, which it has for UTF-8 whatever the user's locale is. */
 static int width(const char *p, size_t n)
 {
+    static locale_t utf8;
+    if (utf8 == NULL)
+        utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", NULL);
+    locale_t before = utf8 != NULL ? uselocale(utf8) : NULL;
+    mbstate_t state = {0};
     int columns = 0;
 
-    for (size_t i = 0; i < n; i++)
-        columns += ((unsigned char)p[i] & 0xc0) != 0x80;
+    while (n > 0) {
+        wchar_t c = L'\0';
+        size_t used = mbrtowc(&c, p, n, &state);
+        bool good = used > 0 && used <= n;
+        int w = good ? wcwidth(c) : 1;
+        if (!good)
+            memset(&state, 0, sizeof(state));
+        columns += w < 0 ? 1 : w;
+        p += good ? used : 1;
+        n -= good ? used : 1;
+    }
+    if (utf8 != NULL)
+        uselocale(before);
     return columns;
+}
+
+int text_width(const char *text)
+{
+    return width(text, strlen(text));
 }
 
 void print_wrapped(const char *text, int at, int indent)

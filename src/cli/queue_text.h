@@ -28,6 +28,9 @@ const char *text_size(char out[SPAN_SIZE], uint64_t size);
 /* "2026-11-21 10:00:00 UTC" */
 const char *text_time(char out[TIME_SIZE], int64_t ms);
 
+/* Columns that text takes on a terminal: none for combining marks, two for wide characters; one for what is not UTF-8. */
+int text_width(const char *text);
+
 /* A recipient that waits: two lines. */
 void print_recipient(const struct queue_listing_recipient *r, int64_t now_ms);
 /* `text`, cleaned, on lines of 80 columns; all but the first are indented.  `at`: the column where it begins. */

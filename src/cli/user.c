@@ -18,7 +18,7 @@ struct user_options {
     const char *patterns[PATTERNS_MAX], *only[PATTERNS_MAX];
     size_t n_patterns, n_only;
     unsigned messages; /* an hour; 0 = no limit of its own */
-    bool password_stdin, json;
+    bool password_stdin;
 };
 
 /* As cli_option, but what is wrong has been said: -1. */
@@ -223,40 +223,21 @@ static int add(const struct cli_args *args)
     return code;
 }
 
-static void print_password(const struct user_password *p)
-{
-    printf("    %s", p->label);
-    for (size_t i = 0; i < p->n_send_as; i++)
-        printf("%s%s", i == 0 ? ": only as " : ", ", p->send_as[i]);
-    if (p->messages_per_hour > 0)
-        printf("%s %u an hour", p->n_send_as > 0 ? ";" : ":", p->messages_per_hour);
-    printf("\n");
-}
-
 static int list(const struct cli_args *args)
 {
     struct config *c = NULL;
     struct users *users = NULL;
+    bool json = args->argc > 2 && strcmp(args->argv[2], "--json") == 0;
 
-    if (args->argc > 2)
-        return cli_usage("user", "unexpected argument %s", args->argv[2]);
+    if (args->argc > (json ? 3 : 2))
+        return cli_usage("user", "unexpected argument %s", args->argv[json ? 3 : 2]);
     int code = load(args, true, &c, &users);
     if (code != CLI_OK)
         return code;
-    for (size_t i = 0; i < users->n; i++) {
-        const struct user *u = &users->v[i];
-        printf("%s\n  sends as: ", u->name);
-        for (size_t k = 0; k < u->n_send_as; k++)
-            printf("%s%s", k > 0 ? ", " : "", u->send_as[k]);
-        printf("\n  passwords:%s\n", u->n_passwords == 0 ? " none" : "");
-        for (size_t k = 0; k < u->n_passwords; k++)
-            print_password(&u->passwords[k]);
-    }
-    if (users->n == 0)
-        printf("no users in %s\n", c->users_path);
+    code = user_list(c, users, json);
     users_free(&users);
     config_free(&c);
-    return CLI_OK;
+    return code;
 }
 
 static void print_removed(const struct user_options *o, const char *path, const struct users *users)

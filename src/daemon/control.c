@@ -56,6 +56,7 @@ static int reload(struct daemon *d, struct err *err)
     certificate_take(d, &tls_server, c);
     tls_client_free(&d->tls_client);
     d->tls_client = tls_client;
+    submission_users_changed(d->shared, settings->users);
     queue_reconfigure(d->queue, c);
     delivery_reconfigure(d->delivery, settings);
     intake_settings_unref(&d->settings);

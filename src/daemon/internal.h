@@ -15,6 +15,7 @@ struct event;
 struct event_base;
 struct key_watch;
 struct listener;
+struct logins;
 struct server_conn;
 struct sockaddr_storage;
 
@@ -34,6 +35,7 @@ struct daemon {
     struct key_watch *key_watch;
     struct delivery_net net;
     struct submission_shared *shared;
+    struct logins *logins;
     struct server_conn *server_conns;
     struct delivery_link *client_links;
     struct event *sighup, *sigterm, *sigint, *watchdog_timer, *stop_timer;
@@ -101,6 +103,12 @@ void daemon_keys_reload(struct daemon *d);
 void daemon_keys_stop(struct daemon *d);
 /* After the workers. */
 void daemon_keys_free(struct daemon *d);
+
+/* ---- logins.c: what is remembered of the users, across restarts ----------------------------------------------- */
+
+int logins_start(struct daemon *d, struct err *err);
+/* Writes the last state; the workers have ended. */
+void logins_stop(struct daemon *d);
 
 /* ---- sdnotify.c: systemd's notification socket (sd_notify(3)) --------------------------------------------------- */
 

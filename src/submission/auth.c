@@ -35,6 +35,10 @@ static void login_failed(struct submission *s)
     log_event(LOG_LEVEL_WARN, "auth", LOG_STR("result", "fail"), LOG_STR("ip", s->ip),
               LOG_SLICE("user", slice_from(s->login, s->login_n)), LOG_STR("mechanism", s->auth_mechanism));
     bool locked = limits_login_failed(s->shared, s->ip, s->now, session_config(s));
+    if (accounts_login_failed(s->shared, s->settings->users, slice_from(s->login, s->login_n), s->ip, s->now,
+                              session_config(s)))
+        log_event(LOG_LEVEL_WARN, "lockout", LOG_SLICE("user", slice_from(s->login, s->login_n)),
+                  LOG_STR("reason", "too many failed logins: for a while only from networks it has logged in from"));
     end_exchange(s, 535, "5.7.8", "Authentication credentials invalid");
     if (locked)
         session_hang_up(s, 421, "4.7.0", "Too many failed logins");
@@ -50,6 +54,7 @@ static void login_succeeded(struct submission *s, const struct user_password *pa
     }
     log_event(LOG_LEVEL_INFO, "auth", LOG_STR("result", "ok"), LOG_STR("ip", s->ip), LOG_STR("user", s->user->name),
               LOG_STR("mechanism", s->auth_mechanism), LOG_STR("label", password->label));
+    accounts_login_ok(s->shared, s->user, s->password, s->ip);
     end_exchange(s, 235, "2.7.0", "Authentication successful");
 }
 
@@ -60,6 +65,11 @@ static void check_password(struct submission *s, struct slice password)
     /* The address may have failed elsewhere since this connection was let in. */
     if (limits_locked_out(s->shared, s->ip, s->now, session_config(s))) {
         session_hang_up(s, 421, "4.7.0", "Too many failed logins");
+        return;
+    }
+    /* Known logins not excepted: a guess must cost a try, also where it would be found to be right. */
+    if (accounts_locked_out(s->shared, s->settings->users, login, s->ip, s->now, session_config(s))) {
+        end_exchange(s, 454, "4.7.0", "Too many failed logins with this name, try again later");
         return;
     }
     const struct user_password *known = limits_known_login(s->shared, s->settings->users, login, password, s->now);

@@ -6,7 +6,7 @@
  *   auth.c         AUTH
  *   transaction.c  MAIL, RCPT
  *   data.c         DATA        bdat.c  BDAT
- *   limits.c       the tables that all sessions share
+ *   limits.c       what all sessions share: addresses      accounts.c  and accounts, logins.c  which a file keeps
  *   password.c     crypt(5), on a worker
  *   known.c        logins that were right not long ago
  *
@@ -164,9 +164,6 @@ void bdat_refuse(struct submission *s, struct slice args, const struct smtp_verd
 bool limits_locked_out(struct submission_shared *s, const char *ip, int64_t now_ms, const struct config *c);
 /* One more failed login; is the address locked out now? */
 bool limits_login_failed(struct submission_shared *s, const char *ip, int64_t now_ms, const struct config *c);
-/* A message of the user begins: false when that is one too many for the hour.  Each true is paired with an end. */
-bool limits_message_begin(struct submission_shared *s, const char *user, int64_t now_ms, const struct config *c);
-void limits_message_end(struct submission_shared *s, const char *user, int64_t now_ms, bool accepted);
 /* Which password of the user is this, if that was found in the last minutes?  NULL: not known. */
 const struct user_password *limits_known_login(struct submission_shared *s, const struct users *users,
                                                struct slice login, struct slice password, int64_t now_ms);
@@ -181,5 +178,21 @@ const struct user_password *known_logins_find(const struct known_logins *k, cons
                                               struct slice login, struct slice password, int64_t now_ms);
 void known_logins_add(struct known_logins *k, const struct users *users, struct slice login, struct slice password,
                       const struct user_password *match, int64_t now_ms);
+
+/* ---- accounts.c -------------------------------------------------------------------------------------------------- */
+
+/* Did too many logins of this name fail, from wherever, and is `ip` not where its user is known from? */
+bool accounts_locked_out(struct submission_shared *s, const struct users *users, struct slice login, const char *ip,
+                         int64_t now_ms, const struct config *c);
+/* One more failed login; true when that locks a user's account and is to be logged. */
+bool accounts_login_failed(struct submission_shared *s, const struct users *users, struct slice login, const char *ip,
+                           int64_t now_ms, const struct config *c);
+void accounts_login_ok(struct submission_shared *s, const struct user *user, const struct user_password *password,
+                       const char *ip);
+/* A message begins: 0, or -1 and the 450 when it is one too many for the hour.  Each 0 is paired with an end. */
+int limits_message_begin(struct submission_shared *s, const struct user *user, const struct user_password *password,
+                         int64_t now_ms, const struct config *c, struct smtp_verdict *v);
+void limits_message_end(struct submission_shared *s, const struct user *user, const struct user_password *password,
+                        int64_t now_ms, bool accepted);
 
 #endif

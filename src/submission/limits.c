@@ -1,7 +1,9 @@
-/* submission/limits.c - what all sessions share: connections and failed logins of each address, messages of each user.
+/* submission/limits.c - what all sessions share: connections and failed logins of each address (accounts.c: of each
+ * account).
  *
  * Ordered trees (tsearch), so that no choice of addresses makes a look-up slow.  An address stays while it has
  * connections or failures that count; those without connections are bounded, the longest untouched goes first. */
+#include "accounts.h"
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -11,9 +13,7 @@
 #include <sys/queue.h>
 
 enum {
-    IDLE_ADDRESSES_MAX = 65536, /* with failures, without connections: about 8 MiB */
-    IDLE_USERS_MAX = 10000,     /* about 4 MiB */
-    MINUTES = 60
+    IDLE_ADDRESSES_MAX = 65536 /* with failures, without connections: about 8 MiB */
 };
 
 struct address {
@@ -24,24 +24,15 @@ struct address {
     TAILQ_ENTRY(address) idle; /* while it has no connections */
 };
 
-struct sender {
-    char *name;
-    unsigned under_way;         /* transactions that have begun */
-    unsigned accepted[MINUTES]; /* in each of the last minutes, at minute % MINUTES */
-    int64_t minute;             /* the last one that was looked at */
-    TAILQ_ENTRY(sender) idle;   /* while none is under way */
-};
-
 TAILQ_HEAD(address_list, address);
-TAILQ_HEAD(sender_list, sender);
 
 struct submission_shared {
-    void *addresses, *senders; /* trees */
+    void *addresses; /* tree */
     struct address_list idle_addresses;
-    struct sender_list idle_senders;
-    size_t n_idle_addresses, n_idle_senders;
+    size_t n_idle_addresses;
     size_t connections;
     struct known_logins *known;
+    struct accounts accounts;
 };
 
 struct submission_shared *submission_shared_new(void)
@@ -49,17 +40,10 @@ struct submission_shared *submission_shared_new(void)
     struct submission_shared *s = calloc(1, sizeof(*s));
     if (s != NULL) {
         TAILQ_INIT(&s->idle_addresses);
-        TAILQ_INIT(&s->idle_senders);
         s->known = known_logins_new();
+        accounts_init(&s->accounts);
     }
     return s;
-}
-
-static void sender_free(void *p)
-{
-    struct sender *sender = p;
-    free(sender->name);
-    free(sender);
 }
 
 void submission_shared_free(struct submission_shared **ps)
@@ -69,9 +53,14 @@ void submission_shared_free(struct submission_shared **ps)
         return;
     *ps = NULL;
     tdestroy(s->addresses, free);
-    tdestroy(s->senders, sender_free);
     known_logins_free(&s->known);
+    accounts_free(&s->accounts);
     free(s);
+}
+
+struct accounts *shared_accounts(struct submission_shared *s)
+{
+    return &s->accounts;
 }
 
 /* ---- logins ------------------------------------------------------------------------------------------------ */
@@ -223,105 +212,4 @@ void submission_connection_closed(struct submission_shared *s, const char *ip)
 size_t submission_connections(const struct submission_shared *s)
 {
     return s->connections;
-}
-
-/* ---- messages of a user --------------------------------------------------------------------------------------- */
-
-static int compare_senders(const void *a, const void *b)
-{
-    return strcmp(((const struct sender *)a)->name, ((const struct sender *)b)->name);
-}
-
-static void drop_sender(struct submission_shared *s, struct sender *sender)
-{
-    TAILQ_REMOVE(&s->idle_senders, sender, idle);
-    s->n_idle_senders--;
-    tdelete(sender, &s->senders, compare_senders);
-    sender_free(sender);
-}
-
-/* Names are those of configured users only; the bound is for a file of users that changes without end. */
-static void forget_senders(struct submission_shared *s, int64_t minute)
-{
-    struct sender *sender;
-    while ((sender = TAILQ_FIRST(&s->idle_senders)) != NULL &&
-           (sender->minute + MINUTES <= minute || s->n_idle_senders > IDLE_USERS_MAX))
-        drop_sender(s, sender);
-}
-
-static struct sender *find_sender(struct submission_shared *s, const char *name)
-{
-    struct sender key = {.name = (char *)name};
-    void *found = tfind(&key, &s->senders, compare_senders);
-    return found == NULL ? NULL : *(struct sender **)found;
-}
-
-/* A new one is idle; NULL when out of memory. */
-static struct sender *new_sender(struct submission_shared *s, const char *name, int64_t minute)
-{
-    struct sender *sender = calloc(1, sizeof(*sender));
-    if (sender == NULL)
-        return NULL;
-    sender->minute = minute;
-    sender->name = strdup(name);
-    if (sender->name == NULL || tsearch(sender, &s->senders, compare_senders) == NULL) {
-        sender_free(sender);
-        return NULL;
-    }
-    TAILQ_INSERT_TAIL(&s->idle_senders, sender, idle);
-    s->n_idle_senders++;
-    return sender;
-}
-
-/* Empties the minutes that have passed since it was last looked at. */
-static void advance(struct sender *sender, int64_t minute)
-{
-    if (minute - sender->minute >= MINUTES)
-        memset(sender->accepted, 0, sizeof(sender->accepted));
-    else
-        while (sender->minute < minute)
-            sender->accepted[++sender->minute % MINUTES] = 0;
-    sender->minute = minute;
-}
-
-static unsigned accepted_in_hour(const struct sender *sender)
-{
-    unsigned sum = 0;
-    for (size_t i = 0; i < MINUTES; i++)
-        sum += sender->accepted[i];
-    return sum;
-}
-
-bool limits_message_begin(struct submission_shared *s, const char *user, int64_t now_ms, const struct config *c)
-{
-    int64_t minute = now_ms / (60 * 1000);
-    forget_senders(s, minute);
-    struct sender *sender = find_sender(s, user);
-    if (sender == NULL)
-        sender = new_sender(s, user, minute);
-    if (sender == NULL)
-        return false;
-    advance(sender, minute);
-    unsigned limit = c->limits.messages_per_user;
-    if (limit > 0 && accepted_in_hour(sender) + sender->under_way >= limit)
-        return false;
-    if (sender->under_way++ == 0) {
-        TAILQ_REMOVE(&s->idle_senders, sender, idle);
-        s->n_idle_senders--;
-    }
-    return true;
-}
-
-void limits_message_end(struct submission_shared *s, const char *user, int64_t now_ms, bool accepted)
-{
-    struct sender *sender = find_sender(s, user);
-    if (sender == NULL || sender->under_way == 0)
-        return;
-    advance(sender, now_ms / (60 * 1000));
-    if (accepted)
-        sender->accepted[sender->minute % MINUTES]++;
-    if (--sender->under_way == 0) {
-        TAILQ_INSERT_TAIL(&s->idle_senders, sender, idle);
-        s->n_idle_senders++;
-    }
 }

@@ -38,7 +38,7 @@ void txn_end(struct submission *s, bool accepted)
     s->intake = NULL;
     if (s->txn == NULL)
         return;
-    limits_message_end(s->shared, s->user->name, s->now, accepted);
+    limits_message_end(s->shared, s->user, s->password, s->now, accepted);
     txn_free(&s->txn);
 }
 
@@ -54,9 +54,7 @@ static int admit_message(struct submission *s, const struct smtp_mail *mail, str
                                 (unsigned long long)max);
     if (!s->ops->storage_ok(s->ctx))
         return smtp_verdict_set(v, 452, "4.3.1", "Insufficient system storage");
-    if (!limits_message_begin(s->shared, s->user->name, s->now, session_config(s)))
-        return smtp_verdict_set(v, 450, "4.7.1", "Too many messages in this hour, try again later");
-    return 0;
+    return limits_message_begin(s->shared, s->user, s->password, s->now, session_config(s), v);
 }
 
 /* Whether the user may use this sender is judged with the whole message: clients that keep another account's address
@@ -75,7 +73,7 @@ void cmd_mail(struct submission *s, struct slice args)
     }
     s->txn = txn_new(session_config(s), &mail);
     if (s->txn == NULL) {
-        limits_message_end(s->shared, s->user->name, s->now, false);
+        limits_message_end(s->shared, s->user, s->password, s->now, false);
         session_reply(s, 452, "4.3.1", "Out of memory");
         return;
     }

@@ -8,6 +8,7 @@
 
 #include <crypt.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -153,6 +154,64 @@ static void write_config(const char *dir, char *path, size_t size)
     fclose(f);
 }
 
+static void write_logins(const char *dir, const char *text, unsigned mode)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "%s/logins.json", dir);
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    fclose(f);
+    ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+/* What the daemon has written down; without it, or when it is broken, the list is shown all the same. */
+static void show_last_use(const char *dir, const char *config)
+{
+    char out[8192], path[64];
+    static const char written[] =
+        "{\"version\": 1, \"users\": {\"me@example.com\": {\"passwords\": {\"phone\": {\"used\": 1763719200, "
+        "\"address\": \"2001:db8::7\"}, \"gone\": {\"used\": 1763719200, \"address\": \"192.0.2.1\"}}}}}";
+#define RUN(...) run(out, sizeof(out), (const char *const[]){__VA_ARGS__, NULL})
+    ck_assert_int_eq(RUN("user", "list", "-c", config), CLI_OK);
+    ck_assert_str_eq(out, "me@example.com\n"
+                          "  sends as *@example.com\n"
+                          "  LABEL       LIMIT  LAST USED (UTC)   FROM\n"
+                          "  phone              not yet\n"
+                          "  default            not yet\n"
+                          "  shop         50/h  not yet\n"
+                          "      only as shop@example.com\n");
+    write_logins(dir, written, 0600);
+    ck_assert_int_eq(RUN("user", "list", "-c", config), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "  phone              2025-11-21 10:00  2001:db8::7\n"));
+    ck_assert_ptr_null(strstr(out, "192.0.2.1"));
+    ck_assert_int_eq(RUN("user", "list", "--json", "-c", config), CLI_OK);
+    json_t *list = json_loads(out, 0, NULL), *passwords, *shop;
+    const char *used, *address, *only;
+    int messages;
+    ck_assert_int_eq(json_unpack(list, "[{s:o}]", "passwords", &passwords), 0);
+    ck_assert_int_eq(json_unpack(json_array_get(passwords, 0), "{s:s, s:s, s:n, s:n}", "last_used", &used,
+                                 "last_address", &address, "send_as", "messages_per_hour"),
+                     0);
+    ck_assert_str_eq(used, "2025-11-21T10:00:00Z");
+    ck_assert_str_eq(address, "2001:db8::7");
+    shop = json_array_get(passwords, 2);
+    ck_assert_int_eq(json_unpack(shop, "{s:n, s:n, s:[s], s:i}", "last_used", "last_address", "send_as", &only,
+                                 "messages_per_hour", &messages),
+                     0);
+    ck_assert_int_eq(messages, 50);
+    json_decref(list);
+    write_logins(dir, "{", 0600);
+    ck_assert_int_eq(RUN("user", "list", "-c", config), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "phone"));
+    write_logins(dir, written, 0644);
+    ck_assert_int_eq(RUN("user", "list", "-c", config), CLI_OK);
+    ck_assert_ptr_null(strstr(out, "2001:db8::7")); /* open to everybody: not believed */
+    snprintf(path, sizeof(path), "%s/logins.json", dir);
+    unlink(path);
+#undef RUN
+}
+
 START_TEST(users_come_and_go)
 {
     char dir[] = "/tmp/sendas-cli-XXXXXX", config[64], users[64], out[8192];
@@ -204,6 +263,7 @@ START_TEST(users_come_and_go)
     ck_assert_uint_eq(shop->messages_per_hour, 50);
     ck_assert_uint_eq(loaded->v[0].n_send_as, 1);
     users_free(&loaded);
+    show_last_use(dir, config);
     ck_assert_int_eq(RUN("user", "remove", "me@example.com", "--label", "shop", "-c", config), CLI_OK);
     ck_assert_int_eq(RUN("user", "remove", "me@example.com", "--label", "tablet", "-c", config), CLI_FAILED);
     ck_assert_int_eq(RUN("user", "remove", "me@example.com", "--label", "phone", "-c", config), CLI_OK);

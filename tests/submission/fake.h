@@ -20,6 +20,7 @@ struct fake {
     struct intake_settings settings, reloaded;
     struct intake_settings *newest;
     struct intake *intake;
+    const char *ip;
     int64_t now;
     const struct user *asked; /* whose password is being checked */
     bool manual;              /* waits are answered by the test, not at once */
@@ -246,6 +247,7 @@ static void fake_init(struct fake *f)
 {
     memset(f, 0, sizeof(*f));
     f->now = 1000000;
+    f->ip = "192.0.2.1";
     f->shared = submission_shared_new();
     f->newest = &f->settings;
     f->settings.references = 1;
@@ -261,7 +263,7 @@ static void fake_init(struct fake *f)
 static void fake_open(struct fake *f, const char *tls)
 {
     f->closed = false;
-    f->session = submission_new(f->shared, f->newest, &fake_ops, f, "192.0.2.1", slice_of(tls), f->now);
+    f->session = submission_new(f->shared, f->newest, &fake_ops, f, f->ip, slice_of(tls), f->now);
     if (f->session == NULL)
         abort();
 }

@@ -16,6 +16,7 @@ struct dialog {
     int mode;
     unsigned seed;
     bool opened;
+    char ip[40]; /* of a client that comes again from elsewhere */
     const char *tls;
     struct fake fake;
     struct strbuf group; /* octets of the C: lines so far */
@@ -171,12 +172,13 @@ static void happen(struct dialog *d, const char *what)
         submission_shutdown(f->session, f->now);
     } else if (strcmp(what, "gone") == 0) {
         submission_free(&f->session);
-    } else if (strcmp(what, "reconnect") == 0) {
+    } else if (strcmp(what, "reconnect") == 0 || sscanf(what, "reconnect from %39s", d->ip) == 1) {
         struct smtp_verdict v;
+        f->ip = d->ip[0] == '\0' ? f->ip : d->ip;
         submission_free(&f->session);
         strbuf_reset(&f->input);
-        if (submission_address_admitted(f->shared, f->settings.config, "192.0.2.1", f->now, &v) < 0 ||
-            submission_connection_opened(f->shared, f->settings.config, "192.0.2.1", f->now, &v) < 0)
+        if (submission_address_admitted(f->shared, f->settings.config, f->ip, f->now, &v) < 0 ||
+            submission_connection_opened(f->shared, f->settings.config, f->ip, f->now, &v) < 0)
             strbuf_addf(&f->transcript, "S: %d %s %s\n", v.code, v.enhanced, v.text);
         else
             fake_open(f, d->tls);

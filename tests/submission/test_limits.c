@@ -1,4 +1,4 @@
-/* The tables that all sessions share: connections, failed logins, messages in an hour. */
+/* What all sessions share of client addresses: connections, failed logins. */
 #include "testing.h"
 
 #include "../../src/submission/internal.h"
@@ -15,7 +15,6 @@ static void set_up(void)
     config->limits.connections_per_ip = 2;
     config->limits.auth_failures = 3;
     config->limits.auth_window_s = 600;
-    config->limits.messages_per_user = 2;
 }
 
 static void tear_down(void)
@@ -133,45 +132,6 @@ START_TEST(test_many_addresses)
 }
 END_TEST
 
-static bool begins(const char *user, int64_t now_s)
-{
-    return limits_message_begin(shared, user, now_s * 1000, config);
-}
-
-static void ends(const char *user, int64_t now_s, bool accepted)
-{
-    limits_message_end(shared, user, now_s * 1000, accepted);
-}
-
-START_TEST(test_messages)
-{
-    ck_assert(begins("ann@example.com", 0));
-    ck_assert(begins("ann@example.com", 0));
-    ck_assert(!begins("ann@example.com", 0)); /* what is under way counts */
-    ck_assert(begins("bob@example.com", 0));
-    ends("ann@example.com", 1, false);
-    ck_assert(begins("ann@example.com", 1)); /* what was refused does not */
-    ends("ann@example.com", 2, true);
-    ends("ann@example.com", 1800, true);
-    ck_assert(!begins("ann@example.com", 1800));
-    ck_assert(!begins("ann@example.com", 3599));
-    ck_assert(begins("ann@example.com", 3600)); /* the first has left the hour */
-    ends("ann@example.com", 3600, true);
-    ck_assert(!begins("ann@example.com", 3660));
-    ck_assert(begins("ann@example.com", 360000));
-}
-END_TEST
-
-START_TEST(test_messages_without_limit)
-{
-    config->limits.messages_per_user = 0;
-    for (int i = 0; i < 1000; i++) {
-        ck_assert(begins("ann@example.com", i));
-        ends("ann@example.com", i, true);
-    }
-}
-END_TEST
-
 static Suite *limits_suite(void)
 {
     Suite *suite = suite_create("limits");
@@ -185,8 +145,6 @@ static Suite *limits_suite(void)
     tcase_add_test(tc, test_failures_decay);
     tcase_add_test(tc, test_failures_outlive_the_connection);
     tcase_add_test(tc, test_many_addresses);
-    tcase_add_test(tc, test_messages);
-    tcase_add_test(tc, test_messages_without_limit);
     suite_add_tcase(suite, tc);
     return suite;
 }
