@@ -150,6 +150,8 @@ void store_rollback(struct store *s);
 /* The errno behind an extended result code, 0 if there is none: to be asked right after the failure, with errno 0
  * before. */
 int store_cause(const struct store *s, int rc);
+/* Is it nothing that disk or file have done, such as no memory, or a lock? */
+bool store_is_passing(int rc);
 /* What a result means for a client. */
 enum queue_status store_status(int rc);
 
@@ -256,6 +258,7 @@ struct item {
     int64_t next_ms;   /* wall clock, of the deferred ones */
     size_t finished;   /* 1 when this ended the message */
     bool gone, failed; /* what loading found: no such message, or it could not be read */
+    bool passing;      /* and that passes: no memory, or a lock */
     struct load *loading;
     struct read *reading; /* all that are under way */
     bool abandoned;       /* finished while it was loading */
@@ -365,6 +368,7 @@ struct reader {
     struct lane lane;
     struct store store;
     const char *path; /* the writer's */
+    int64_t complained_ms;
 };
 
 void *reader_run(void *reader);

@@ -11,6 +11,7 @@ enum {
     DUE_BATCH = 256,           /* items lent out before the loop turns again */
     KEEP_MS = 100,             /* an item given back untouched: soon, but no hot loop */
     UNREADABLE_MS = 60 * 1000, /* an item that could not be read */
+    PASSING_MS = 1000,         /* for lack of memory, or a lock */
 };
 
 int queue_new_id(char ret[QUEUE_ID_SIZE])
@@ -469,7 +470,8 @@ static void return_untouched(struct queue *q, struct item *it)
         q->outside--;
         free(it->entry);
     } else {
-        come_back(q, it, it->entry, clock_mono_ms() + (it->failed ? UNREADABLE_MS : KEEP_MS));
+        int64_t rest = !it->failed ? KEEP_MS : it->passing ? PASSING_MS : UNREADABLE_MS;
+        come_back(q, it, it->entry, clock_mono_ms() + rest);
     }
     item_returned(q, it);
 }

@@ -13,15 +13,24 @@ static int answer(struct reader *r, struct request *request)
     int rc = store_load(&r->store, load->item);
     load->ok = rc == SQLITE_OK && !load->item->gone;
     load->item->failed = rc != SQLITE_OK;
+    load->item->passing = store_is_passing(rc);
     return rc;
 }
 
-/* The item is not touched: of a read it may be gone. */
+enum { COMPLAIN_MS = 10 * 1000 };
+
+/* What passes is tried often, and told now and then.  The item is not touched: of a read it may be gone. */
 static void complain(struct reader *r, int rc, const struct request *request)
 {
     bool load = request->kind == REQUEST_LOAD;
     const char *id = load ? ((const struct load *)request)->item->item.id : ((const struct read *)request)->id;
 
+    if (store_is_passing(rc)) {
+        int64_t now = clock_mono_ms();
+        if (r->complained_ms != 0 && now < r->complained_ms + COMPLAIN_MS)
+            return;
+        r->complained_ms = now;
+    }
     log_event(LOG_LEVEL_ERROR, "store", LOG_STR("queue", id), LOG_STR("path", r->path),
               LOG_STR("reason", sqlite3_errstr(rc)), LOG_NUM("code", rc));
     if (store_is_damage(rc))

@@ -210,6 +210,19 @@ bool store_is_damage(int rc)
     return (rc & 0xff) == SQLITE_CORRUPT || (rc & 0xff) == SQLITE_NOTADB;
 }
 
+bool store_is_passing(int rc)
+{
+    switch (rc & 0xff) {
+    case SQLITE_NOMEM:
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_PROTOCOL: /* a lock, after many tries */
+        return true;
+    default:
+        return rc == SQLITE_IOERR_NOMEM;
+    }
+}
+
 /* What may pass by itself, or when somebody frees some disk, descriptors or memory, is one thing for a client. */
 enum queue_status store_status(int rc)
 {

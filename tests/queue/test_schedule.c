@@ -195,6 +195,32 @@ START_TEST(start_with_100000_messages)
 }
 END_TEST
 
+/* No memory for a moment is no reason to rest for a minute. */
+START_TEST(what_passes_is_tried_again_soon)
+{
+    static const char *const one[] = {"ann@example.org", NULL};
+    struct rig r;
+    struct rig_message m;
+
+    rig_begin(&r);
+    log_to(fopen("/dev/null", "w"));
+    rig_message(&m, "BCDFGHJKLM", one);
+    ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_OK);
+    rig_until(&r, r.n_due == 1);
+    r.loaded = false;
+    sqlite3_hard_heap_limit64(1);
+    queue_load(r.queue, r.due[0], rig_on_load, &r);
+    rig_until(&r, r.loaded);
+    sqlite3_hard_heap_limit64(0);
+    ck_assert(!r.load_ok);
+    queue_finish(r.queue, r.due[0], NULL, 0, NULL);
+    r.n_due = 0;
+    rig_until(&r, r.n_due == 1);
+    rig_load(&r, r.due[0]);
+    rig_end(&r);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("queue schedule");
@@ -207,6 +233,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, hastened_ones_are_due_now);
     tcase_add_test(tc, jitter_stays_within_a_tenth);
     tcase_add_test(tc, delays_follow_the_configured_list);
+    tcase_add_test(tc, what_passes_is_tried_again_soon);
     tcase_add_test(tc, start_with_100000_messages);
     suite_add_tcase(suite, tc);
     return suite;
