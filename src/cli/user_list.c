@@ -21,7 +21,7 @@ static void load_logins(const struct config *c, const struct users *users, struc
         goto failed;
     if (access(strbuf_str(&path), F_OK) < 0 && errno == ENOENT)
         goto end; /* nobody has logged in yet */
-    if (file_read(strbuf_str(&path), SUBMISSION_LOGINS_MAX, true, &text, &err) == 0 &&
+    if (file_read(strbuf_str(&path), SUBMISSION_LOGINS_MAX, false, &text, &err) == 0 &&
         submission_logins_load(logins, users, strbuf_slice(&text), clock_mono_ms(), clock_wall_ms(), &err) == 0)
         goto end;
 failed:

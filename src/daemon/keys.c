@@ -70,7 +70,7 @@ static void on_saved(void *arg)
     strbuf_free(&job->text);
     free(job);
     w->saving = false;
-    if (w->changed)
+    if (w->changed && w->daemon->workers != NULL) /* at the end daemon_keys_free writes what is left */
         save(w);
 }
 

@@ -100,7 +100,7 @@ static void load(struct logins *l)
 
     if (access(path, F_OK) < 0 && errno == ENOENT)
         return;
-    if (file_read(path, SUBMISSION_LOGINS_MAX, true, &text, &err) < 0 ||
+    if (file_read(path, SUBMISSION_LOGINS_MAX, false, &text, &err) < 0 ||
         submission_logins_load(l->daemon->shared, l->daemon->settings->users, strbuf_slice(&text), clock_mono_ms(),
                                clock_wall_ms(), &err) < 0)
         log_event(LOG_LEVEL_WARN, "logins", LOG_STR("result", "fail"), LOG_STR("file", path),
