@@ -133,6 +133,21 @@ int config_load(const char *path, struct config **ret, struct err *err);
 int config_load_lenient(const char *path, struct config **ret, struct strbuf *warnings, struct err *err);
 /* The same without a look at the files it names. */
 int config_load_text(const char *path, struct config **ret, struct err *err);
+/* A change of one key of a domain in sendas.yaml. */
+struct config_key_change {
+    const char *domain, *selector;
+    const char *path; /* of a key that is to be added; NULL: it is there, and gets another state */
+    enum config_key_state state;
+    const char *since; /* "2026-11-21" */
+};
+/* Makes the changes in the file's text and keeps all else, comments and layout too; what comes out is read again, and must
+ * say what it said before but for the changes, then it replaces the file at once.  -1 and the reason; then the file is
+ * as it was, and *editable is false when its layout is the reason. */
+int config_edit(const char *path, const struct config_key_change *v, size_t n, bool *editable, struct err *err);
+/* "active", "waiting", "retired" */
+const char *config_key_state_name(enum config_key_state state);
+/* The member of a dkim list that `change` adds: "{selector: s2, key: "/path", state: waiting, since: 2026-11-21}". */
+void config_key_member(const struct config_key_change *change, struct strbuf *out);
 /* Every default, as if an empty file were legal: hostname "", no domains. */
 struct config *config_defaults(void);
 void config_free(struct config **pc);

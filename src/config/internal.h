@@ -30,6 +30,10 @@ struct node {
     unsigned n;       /* children */
     const char *key;  /* in a mapping */
     const char *text; /* of a scalar */
+    /* Where it stands, in characters of the text: a value without its key.  The end of a block is that of its last line. */
+    size_t start, end;
+    unsigned column; /* of the key, where it has one */
+    bool flow;       /* {a: b} or [a, b] */
     struct node *first, *last, *next;
 };
 
@@ -232,6 +236,12 @@ int ip_normalize(struct slice text, char out[IP_MAX], int *family);
 int port_parse(struct slice text, uint16_t *ret);
 /* "127.0.0.1:9587" or "[::1]:9587" */
 int socket_check(struct slice text);
+
+/* ---- edit.c ------------------------------------------------------------------------------------------------ */
+
+/* `text` with the change made, all else as it was, into *out.  -1: this layout is not one that can be edited, or what is to
+ * be changed is not there. */
+int config_edit_text(struct slice text, const struct config_key_change *change, struct strbuf *out, struct err *err);
 
 /* ---- build.c, print.c ------------------------------------------------------------------------------------ */
 

@@ -12,7 +12,7 @@ struct reader {
     struct node *open[SOURCE_DEPTH_MAX]; /* the mappings and sequences around the next event */
     unsigned depth;
     const char *key; /* read, its value not yet */
-    unsigned key_line;
+    unsigned key_line, key_column;
     struct err *err;
 };
 
@@ -82,12 +82,23 @@ static int add_node(struct reader *r, const yaml_event_t *e, enum node_kind kind
             return fail_at(r->s, line, r->err, "found a mapping or a list as a key, expected a name");
         r->key = text;
         r->key_line = line;
+        r->key_column = (unsigned)e->start_mark.column;
         return 0;
     }
     struct node *node = arena_alloc(&r->s->mem, sizeof(*node));
     if (node == NULL)
         return fail_at(r->s, line, r->err, "out of memory");
-    *node = (struct node){.kind = kind, .line = r->key == NULL ? line : r->key_line, .key = r->key, .text = text};
+    *node = (struct node){.kind = kind,
+                          .line = r->key == NULL ? line : r->key_line,
+                          .key = r->key,
+                          .text = text,
+                          .start = e->start_mark.index,
+                          .end = e->end_mark.index,
+                          .column = r->key == NULL ? (unsigned)e->start_mark.column : r->key_column};
+    if (kind == NODE_MAPPING)
+        node->flow = e->data.mapping_start.style == YAML_FLOW_MAPPING_STYLE;
+    if (kind == NODE_SEQUENCE)
+        node->flow = e->data.sequence_start.style == YAML_FLOW_SEQUENCE_STYLE;
     r->key = NULL;
     if (parent == NULL) {
         r->s->root = node;
@@ -102,6 +113,15 @@ static int add_node(struct reader *r, const yaml_event_t *e, enum node_kind kind
     if (kind != NODE_SCALAR)
         r->open[r->depth++] = node;
     return 0;
+}
+
+/* libyaml sees the end of a block only where something else begins. */
+static void close_node(struct node *n, const yaml_event_t *e)
+{
+    if (n->flow)
+        n->end = e->end_mark.index;
+    else if (n->last != NULL)
+        n->end = n->last->end;
 }
 
 static int on_event(struct reader *r, const yaml_event_t *e)
@@ -123,7 +143,7 @@ static int on_event(struct reader *r, const yaml_event_t *e)
         return add_node(r, e, NODE_SEQUENCE, NULL);
     case YAML_MAPPING_END_EVENT:
     case YAML_SEQUENCE_END_EVENT:
-        r->depth--;
+        close_node(r->open[--r->depth], e);
         return 0;
     case YAML_ALIAS_EVENT:
         return fail_at(r->s, line, r->err, "found an alias, expected the value itself");
