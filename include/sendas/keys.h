@@ -62,6 +62,8 @@ enum { KEYS_DAY_S = 24 * 60 * 60, KEYS_KEPT_DAYS = 7 };
 int64_t keys_next_look_s(const struct keys_fact *f, unsigned looks);
 /* A retired key's record must be seen until this day (since 1970); false when nobody wrote down when it was retired. */
 bool keys_kept_until(const struct config_key *k, int64_t *ret_day);
+/* Is the record of this key to be published on `today`?  Not that of a key that was retired more than 7 days ago. */
+bool keys_record_wanted(const struct config_key *k, int64_t today);
 /* "2026-11-21" */
 void keys_day_text(char out[16], int64_t day);
 

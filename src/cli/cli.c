@@ -33,11 +33,16 @@ static const struct cli_command commands[] = {
      "server itself.  Exit code 0: nothing failed (there may be warnings).\n"
      "  --json   one JSON document instead of text\n",
      cli_check},
-    {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list | retire DOMAIN SELECTOR",
+    {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list [--json] [--refresh] | retire DOMAIN SELECTOR [--force]",
      "make, list and retire DKIM keys",
-     "`new` makes a key and prints the record to publish; `list` shows the keys in use; `retire` tells how to end one.\n"
+     "`new` makes a key, prints the record to publish and enters it in the configuration, where it waits: the daemon signs\n"
+     "with it as soon as every name server shows the record.  `list` shows the keys, their states and what DNS shows of\n"
+     "them; `retire` ends one, if another that is published goes on signing.\n"
      "  --type T       rsa (if not said) or ed25519; RSA is what every receiver knows\n"
      "  --bits N       of an RSA key: 2048 if not said\n"
+     "  --json         one JSON document instead of text\n"
+     "  --refresh      ask DNS now, instead of what the daemon found\n"
+     "  --force        retire it without asking DNS about the others\n"
      "  --selector S   the name of the record, S._domainkey.DOMAIN; the first free of s1, s2 ... if not said\n",
      cli_key},
     {"user",

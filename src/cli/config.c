@@ -40,6 +40,8 @@ static size_t count_existing(const struct config *c, size_t *ret_named)
     *ret_named = 1;
     for (size_t i = 0; i < c->n_domains; i++) {
         for (size_t j = 0; j < c->domains[i].n_keys; j++) {
+            if (c->domains[i].keys[j].state == CONFIG_KEY_RETIRED)
+                continue;
             found += exists(c->domains[i].keys[j].path) ? 1 : 0;
             ++*ret_named;
         }

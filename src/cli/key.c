@@ -1,7 +1,8 @@
-/* `sendas key`: DKIM keys on disk, and what to enter where. */
+/* `sendas key`: new ones, on disk and in the configuration. */
 #include "internal.h"
 
 #include "files.h"
+#include "key.h"
 #include "records.h"
 
 #include <errno.h>
@@ -109,11 +110,48 @@ static int choose_selector(struct key_options *o, const struct config *c, const 
     return -1;
 }
 
+/* Enters it, waiting, beside the keys that the domain signs with.  1: done; 0: to be done by hand (*why, or "" where that
+ * is the rule: another key has to sign while this one waits). */
+static int enter(const struct key_options *o, const struct config *c, const struct config_key_change *change,
+                 struct err *why)
+{
+    const struct config_domain *d = c == NULL ? NULL : config_find_domain(c, slice_of(o->domain));
+    bool signs = false, editable;
+
+    why->text[0] = '\0';
+    for (size_t i = 0; d != NULL && i < d->n_keys; i++)
+        signs = signs || d->keys[i].state == CONFIG_KEY_ACTIVE;
+    return signs && config_edit(c->path, change, 1, &editable, why) == 0;
+}
+
+static void print_by_hand(const struct key_options *o, const struct config *c, const char *config_path,
+                          const struct config_key_change *change, const struct err *why)
+{
+    bool known = c != NULL && config_find_domain(c, slice_of(o->domain)) != NULL;
+    struct strbuf member = STRBUF_INIT;
+    struct config_key_change line = *change;
+
+    if (why->text[0] == '\0')
+        line.state = CONFIG_KEY_ACTIVE; /* nothing else would sign */
+    config_key_member(&line, &member);
+    if (why->text[0] != '\0')
+        printf("; It could not be entered: %s\n", why->text);
+    printf(why->text[0] != '\0'
+               ? "; Add to %s of %s and reload (systemctl reload sendas):\n"
+               : "; When it can be seen in DNS, add to %s of %s and reload (systemctl reload sendas):\n",
+           known ? "dkim:" : "domains:", config_path);
+    if (!known)
+        printf(";   - name: %s\n;     dkim:\n", o->domain);
+    printf(";       - %s\n", strbuf_str(&member));
+    strbuf_free(&member);
+}
+
 static int print_new(const struct key_options *o, const struct config *c, const char *config_path, const char *path)
 {
     struct records records;
     struct dkim_key *key = NULL;
-    struct err err;
+    struct err err, why;
+    char today[16];
     if (dkim_key_load(path, o->domain, o->selector, &key, &err) < 0)
         return cli_fail(CLI_FAILED, "%s", err.text);
     records_init(&records);
@@ -123,14 +161,19 @@ static int print_new(const struct key_options *o, const struct config *c, const 
         records_free(&records);
         return cli_fail(CLI_FAILED, "out of memory");
     }
-    bool known = c != NULL && config_find_domain(c, slice_of(o->domain)) != NULL;
+    keys_day_text(today, cli_today());
+    const struct config_key_change change = {
+        .domain = o->domain, .selector = o->selector, .path = path, .state = CONFIG_KEY_WAITING, .since = today};
     printf("; %s was written.  Publish this record:\n", path);
     records_print(&records, RECORD_ZONE, stdout);
-    printf(";\n; When it can be seen in DNS, add to %s of %s and reload (SIGHUP):\n",
-           known ? "dkim:" : "domains:", config_path);
-    if (!known)
-        printf(";   - name: %s\n;     dkim:\n", o->domain);
-    printf(";       - {selector: %s, key: \"%s\"}\n", o->selector, path);
+    puts(";");
+    if (enter(o, c, &change, &why))
+        printf("; %s waits in %s: it signs as soon as every name server of %s shows the record.\n"
+               "; Now: systemctl reload sendas\n"
+               "; Then `sendas key list` tells what was found.\n",
+               o->selector, config_path, o->domain);
+    else
+        print_by_hand(o, c, config_path, &change, &why);
     records_free(&records);
     return CLI_OK;
 }
@@ -153,8 +196,21 @@ static int resolve_directory(const char *config_path, struct strbuf *out, struct
     return status;
 }
 
+/* More keys than may sign are of no use. */
+static bool is_full(const struct key_options *o, const struct config *c)
+{
+    const struct config_domain *d = c == NULL ? NULL : config_find_domain(c, slice_of(o->domain));
+    size_t used = 0;
+    for (size_t i = 0; d != NULL && i < d->n_keys; i++)
+        used += d->keys[i].state != CONFIG_KEY_RETIRED;
+    return used >= DKIM_KEYS_MAX;
+}
+
 static int make_key(struct key_options *o, const struct config *c, const char *config_path)
 {
+    if (is_full(o, c))
+        return cli_fail(CLI_FAILED, "%s has %d keys, and no more can sign: retire one first (sendas key retire)",
+                        o->domain, DKIM_KEYS_MAX);
     struct strbuf dir = STRBUF_INIT, path = STRBUF_INIT;
     struct err err;
     int status = resolve_directory(config_path, &dir, &err);
@@ -181,89 +237,12 @@ static int key_new(const struct cli_args *args)
     return code;
 }
 
-/* ---- list ------------------------------------------------------------------------------------ */
-
-static int print_key(const struct config_domain *d, const struct config_key *k)
-{
-    struct dkim_key *key = NULL;
-    struct err err;
-    if (dkim_key_load(k->path, d->name, k->selector, &key, &err) < 0) {
-        printf("%-24s %-12s %-15s %5s  %s\n", d->name, k->selector, "unusable", "", k->path);
-        return cli_fail(CLI_FAILED, "%s", err.text);
-    }
-    printf("%-24s %-12s %-15s %5u  %s\n", d->name, k->selector, dkim_algorithm_name(dkim_key_algorithm(key)),
-           dkim_key_bits(key), k->path);
-    dkim_key_free(&key);
-    return CLI_OK;
-}
-
-static int key_list(const struct cli_args *args)
-{
-    struct config *c = NULL;
-    if (args->argc > 2)
-        return cli_usage("key", "unexpected argument %s", args->argv[2]);
-    int code = cli_config_load(args, NULL, &c);
-    if (code != CLI_OK)
-        return code;
-    printf("%-24s %-12s %-15s %5s  %s\n", "DOMAIN", "SELECTOR", "ALGORITHM", "BITS", "FILE");
-    for (size_t i = 0; i < c->n_domains; i++) {
-        for (size_t j = 0; j < c->domains[i].n_keys; j++) {
-            if (print_key(&c->domains[i], &c->domains[i].keys[j]) != CLI_OK)
-                code = CLI_FAILED;
-        }
-    }
-    config_free(&c);
-    return code;
-}
-
-/* ---- retire ---------------------------------------------------------------------------------- */
-
-/* Mail that was signed with the key is still under way, and verified days later: so a key is taken out in steps, and
- * each of them is the owner's. */
-static int print_steps(const struct config *c, const struct config_domain *d, const struct config_key *k)
-{
-    if (d->n_keys == 1)
-        return cli_fail(CLI_FAILED,
-                        "%s is the only key of %s, and nothing leaves unsigned: first make another (sendas key new %s)",
-                        k->selector, d->name, d->name);
-    printf("To retire %s of %s:\n", k->selector, d->name);
-    printf("1. now: take the line with \"selector: %s\" out of %s and reload (systemctl reload sendas);\n", k->selector,
-           c->path);
-    printf("2. a week later: set the record %s._domainkey.%s to \"v=DKIM1; p=\" (RFC 6376 3.6.1: revoked), or remove "
-           "it;\n",
-           k->selector, d->name);
-    printf("3. then remove the file: rm %s\n", k->path);
-    return CLI_OK;
-}
-
-static int key_retire(const struct cli_args *args)
-{
-    struct config *c = NULL;
-    const struct config_key *key = NULL;
-    if (args->argc != 4)
-        return cli_usage("key", "retire takes a domain and a selector");
-    int code = cli_config_load(args, NULL, &c);
-    if (code != CLI_OK)
-        return code;
-    const struct config_domain *d = config_find_domain(c, slice_of(args->argv[2]));
-    for (size_t i = 0; d != NULL && i < d->n_keys; i++) {
-        if (strcasecmp(d->keys[i].selector, args->argv[3]) == 0)
-            key = &d->keys[i];
-    }
-    if (key == NULL)
-        code = cli_fail(CLI_FAILED, "%s has no key with selector %s in %s", args->argv[2], args->argv[3], c->path);
-    else
-        code = print_steps(c, d, key);
-    config_free(&c);
-    return code;
-}
-
 int cli_key(const struct cli_args *args)
 {
     static const struct {
         const char *name;
         int (*run)(const struct cli_args *args);
-    } actions[] = {{"new", key_new}, {"list", key_list}, {"retire", key_retire}};
+    } actions[] = {{"new", key_new}, {"list", cli_key_list}, {"retire", cli_key_retire}};
     if (args->argc < 2)
         return cli_usage("key", "new, list or retire?");
     for (size_t i = 0; i < ARRAY_LEN(actions); i++) {

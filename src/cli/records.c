@@ -2,8 +2,10 @@
 #include "records.h"
 
 #include "internal.h"
+#include "key.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the list -------------------------------------------------------------------------------- */
 
@@ -102,7 +104,11 @@ int records_add_configured(struct records *r, const struct config_domain *domain
                            const char *const *ips, size_t n_ips, struct err *err)
 {
     for (size_t i = 0; i < domain->n_keys; i++) {
+        const struct config_key *k = &domain->keys[i];
         struct dkim_key *key = NULL;
+        if (!keys_record_wanted(k, cli_today()) ||
+            (k->state == CONFIG_KEY_RETIRED && access(k->path, F_OK) < 0)) /* its record is the owner's to keep */
+            continue;
         if (dkim_key_load(domain->keys[i].path, domain->name, domain->keys[i].selector, &key, err) < 0)
             return -1;
         records_add_key(r, key);

@@ -3,6 +3,7 @@
 
 #include "sendas/config.h"
 #include "sendas/intake.h"
+#include "sendas/keys.h"
 
 static int parse_arguments(const struct cli_args *args, const char **domain)
 {
@@ -16,6 +17,28 @@ static int parse_arguments(const struct cli_args *args, const char **domain)
     return CLI_OK;
 }
 
+static bool does_sign(void *ctx, const struct config_domain *d, const struct config_key *k, const struct dkim_key *key)
+{
+    const struct keys_row *row = keys_memory_find(ctx, key);
+    (void)d;
+    return k->state == CONFIG_KEY_ACTIVE || (row != NULL && row->published_s != 0);
+}
+
+/* A key that waits signs here when the daemon has found its record everywhere.  Without keys.json it does not. */
+static int sign_as_the_daemon(struct intake_settings **ps)
+{
+    struct keys_memory memory = {0};
+    struct strbuf path = STRBUF_INIT;
+    keys_memory_path((*ps)->config->queue.path, &path);
+    keys_memory_load(strbuf_str(&path), &memory, NULL);
+    struct intake_settings *chosen = intake_settings_choose(*ps, does_sign, &memory);
+    keys_memory_free(&memory);
+    strbuf_free(&path);
+    intake_settings_unref(ps);
+    *ps = chosen;
+    return chosen == NULL ? -1 : 0;
+}
+
 int cli_sign(const struct cli_args *args)
 {
     struct intake_settings *settings = NULL;
@@ -27,6 +50,8 @@ int cli_sign(const struct cli_args *args)
         return code;
     if (intake_settings_of(&config, &settings, &err) < 0)
         return cli_fail(CLI_USAGE, "%s", err.text);
+    if (sign_as_the_daemon(&settings) < 0)
+        return cli_fail(CLI_FAILED, "out of memory");
     if (intake_sign_stream(settings, domain, stdin, stdout, &err) < 0)
         code = cli_fail(CLI_FAILED, "%s", err.text);
     intake_settings_unref(&settings);

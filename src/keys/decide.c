@@ -42,6 +42,12 @@ bool keys_kept_until(const struct config_key *k, int64_t *ret_day)
     return true;
 }
 
+bool keys_record_wanted(const struct config_key *k, int64_t today)
+{
+    int64_t until;
+    return k->state != CONFIG_KEY_RETIRED || !keys_kept_until(k, &until) || today < until;
+}
+
 void keys_day_text(char out[16], int64_t day)
 {
     time_t seconds = (time_t)(day * KEYS_DAY_S);

@@ -4,6 +4,7 @@
 #include "sendas/cli.h"
 
 #include "../../src/cli/internal.h"
+#include "../../src/cli/key.h"
 
 #include <jansson.h>
 #include <sys/stat.h>
@@ -267,10 +268,57 @@ START_TEST(keys)
     ck_assert_ptr_null(strstr(out, "- name:"));
     ck_assert_int_eq(RUN("key", "list", "-c", "CONFIG"), CLI_OK);
     ck_assert_ptr_nonnull(strstr(out, "ed25519-sha256"));
-    ck_assert_int_eq(RUN("key", "retire", "example.com", "s2", "-c", "CONFIG"), CLI_OK);
-    ck_assert_ptr_nonnull(strstr(out, "s2._domainkey.example.com"));
-    ck_assert_uint_ne(mode_of("dkim/example.com/s2.pem"), 0); /* told, not done */
     ck_assert_int_eq(RUN("key", "retire", "example.com", "s9", "-c", "CONFIG"), CLI_FAILED);
+    ck_assert_int_eq(RUN("key", "retire", "example.com", "s1", "s2", "-c", "CONFIG"), CLI_USAGE);
+    ck_assert_int_eq(RUN("key", "retire", "example.com", "s1", "--now", "-c", "CONFIG"), CLI_USAGE);
+    ck_assert_int_eq(RUN("key", "list", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "waiting for DNS: the daemon has not looked yet"));
+}
+END_TEST
+
+/* A new key waits in the configuration; one that is retired stays there, without its file if need be. */
+START_TEST(states)
+{
+    char today[16], line[256];
+    keys_day_text(today, cli_today());
+    ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR"), CLI_OK);
+    ck_assert_int_eq(RUN("key", "new", "example.com", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "s3 waits in"));
+    ck_assert_ptr_nonnull(strstr(out, "systemctl reload sendas"));
+    struct strbuf text = contents("sendas.yaml");
+    snprintf(line, sizeof(line), "s3.pem\", state: waiting, since: %s}\n", today);
+    ck_assert_ptr_nonnull(strstr(strbuf_str(&text), "- {selector: s3, key: \""));
+    ck_assert_ptr_nonnull(strstr(strbuf_str(&text), line));
+    strbuf_free(&text);
+    const char *const args[] = {"sign", "-c", "CONFIG", NULL};
+    ck_assert_int_eq(run_with("From: me@example.com\n\nbody\n", args), CLI_OK);
+    ck_assert_ptr_null(strstr(out, "s=s3"));
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "s3._domainkey")); /* waiting ones are to be published */
+
+    ck_assert_int_eq(RUN("key", "retire", "example.com", "s1", "--force", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "s1._domainkey.example.com"));
+    ck_assert_uint_ne(mode_of("dkim/example.com/s1.pem"), 0); /* told, not done */
+    ck_assert_int_eq(RUN("key", "retire", "example.com", "s1", "--force", "-c", "CONFIG"), CLI_FAILED);
+    ck_assert_ptr_nonnull(strstr(errors, "already"));
+    ck_assert_int_eq(run_with("From: me@example.com\n\nbody\n", args), CLI_OK);
+    ck_assert_ptr_null(strstr(out, "s=s1"));
+    ck_assert_ptr_nonnull(strstr(out, "s=s2"));
+    /* s2 is the last one that signs: s3 was not seen anywhere */
+    ck_assert_int_eq(RUN("key", "retire", "example.com", "s2", "--force", "-c", "CONFIG"), CLI_FAILED);
+    ck_assert_ptr_nonnull(strstr(errors, "only key"));
+    ck_assert_int_eq(RUN("key", "list", "-c", "CONFIG", "--json"), CLI_OK);
+    snprintf(line, sizeof(line), "\"since\": \"%s\"", today);
+    ck_assert_ptr_nonnull(strstr(out, line));
+    ck_assert_ptr_nonnull(strstr(out, "\"keep_until\": \"2"));
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "s1._domainkey")); /* for a week */
+    char path[160];
+    snprintf(path, sizeof(path), "%s/dkim/example.com/s1.pem", dir);
+    ck_assert_int_eq(unlink(path), 0);
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_null(strstr(out, "s1._domainkey"));
+    ck_assert_int_eq(RUN("key", "list", "-c", "CONFIG"), CLI_OK);
 }
 END_TEST
 
@@ -303,6 +351,7 @@ static Suite *suite(void)
     tcase_add_test(tc, dns_formats);
     tcase_add_test(tc, setup_takes_no_key_of_another_kind);
     tcase_add_test(tc, keys);
+    tcase_add_test(tc, states);
     tcase_add_test(tc, sign);
     suite_add_tcase(s, tc);
     return s;
