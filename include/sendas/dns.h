@@ -118,6 +118,8 @@ struct dns_blocking;
  * dns_open.  A query that takes longer than 15 s is LOOKUP_TEMPFAIL. */
 int dns_blocking_open(const struct config *c, struct dns_blocking **ret, struct err *err);
 struct lookup dns_blocking_lookup(struct dns_blocking *b);
+/* How long a query may take, instead of 15 s. */
+void dns_blocking_set_wait(struct dns_blocking *b, unsigned ms);
 /* Surveys, waited for, all at the same time: each `survey` is filled in, its memory in the arena. */
 struct dns_survey_question {
     const char *name;

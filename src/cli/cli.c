@@ -13,18 +13,27 @@ static const struct cli_command commands[] = {
      "Logs to stderr, one event a line; event=ready (and READY=1 to systemd) once every listener accepts.\n"
      "SIGHUP rereads everything, SIGTERM stops in order.\n",
      cli_serve},
-    {"setup", "setup DOMAIN [--hostname H] [--user ADDRESS] [--ip IP]... [--dir DIR] [--json]",
+    {"setup",
+     "setup DOMAIN [--hostname H] [--user ADDRESS] [--client NAME]... [--ip IP]... [--acme [EMAIL] | --certificate FILE "
+     "--key FILE] [--dir DIR] [--json]",
      "make configuration, keys and a first user for a domain",
-     "Prints the DNS records to publish and what to enter in the mail client.  Run again it changes nothing\n"
-     "that exists and prints the same records.\n"
-     "  --hostname H     the name of this machine in EHLO, the certificate and the PTR\n"
-     "  --user ADDRESS   the first user\n"
-     "  --ip IP          an address mail will leave from; may be repeated\n"
+     "Prints the DNS records to publish and what to enter in the mail programs.  Run again it changes nothing\n"
+     "that exists and prints the same records.  What is not said is found out:\n"
+     "  --hostname H     the name of this machine in EHLO, the certificate and the PTR; otherwise the name in the PTR\n"
+     "                   record if that is in DOMAIN, or else mail.DOMAIN\n"
+     "  --user ADDRESS   the first user; otherwise me@DOMAIN\n"
+     "  --client NAME    a password of its own for this mail program (gmail, thunderbird, phone ...); may be repeated\n"
+     "  --ip IP          the address that the world sees mail come from; may be repeated; otherwise this machine's\n"
+     "  --acme [EMAIL]   a certificate of Let's Encrypt, obtained and renewed by sendas, whose terms of service you\n"
+     "                   accept; this is what happens without --dir where there is no certificate yet\n"
+     "  --certificate FILE, --key FILE  the certificate that there is, and its key\n"
      "  --dir DIR        everything under DIR instead of /etc/sendas and /var/lib/sendas\n"
      "  --json           one JSON document instead of text\n",
      cli_setup},
     {"dns", "dns [DOMAIN] [--format table|zone|json] [-c FILE]", "print the DNS records to publish",
-     "  --format zone    a BIND zone fragment (TXT split at 255 octets)\n"
+     "Asks DNS what is there already: SPF and DMARC records are kept, and extended where they need it.\n"
+     "  --format table   to paste from, with what is new and what is to be changed; the default\n"
+     "  --format zone    a zone file fragment for BIND, NSD, Knot, or to import at Cloudflare\n"
      "  --format json    a list of {name, type, ttl, value}\n",
      cli_dns},
     {"check", "check [DOMAIN] [--json] [-c FILE]", "look at what is really published and reachable",
@@ -143,6 +152,14 @@ int cli_option(const struct cli_args *args, int *i, const char *name, const char
         return -1;
     *value = args->argv[++*i];
     return 1;
+}
+
+int cli_domain(const char *text, char out[DOMAIN_MAX + 1], struct err *err)
+{
+    struct slice name = slice_of(text);
+    if (name.n > 1 && name.p[name.n - 1] == '.')
+        name.n--;
+    return domain_to_ascii(name, out, err);
 }
 
 static void print_help(FILE *out)

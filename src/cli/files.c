@@ -10,8 +10,6 @@
 
 enum { KEY_MODE = 0600, DAEMON_FILE_MODE = 0640, DIRECTORY_MODE = 0750 };
 
-#define DAEMON_USER "sendas"
-
 struct slice directory_of(const char *path)
 {
     const char *slash = strrchr(path, '/');
@@ -27,6 +25,15 @@ int give_to_daemon(const char *path, unsigned mode, struct err *err)
     if (chown(path, 0, user->pw_gid) < 0 || chmod(path, mode) < 0)
         return err_set(err, "cannot give %s to the group of %s: %s", path, DAEMON_USER, strerror(errno));
     return 0;
+}
+
+int adopt_for_daemon(const char *path, struct err *err)
+{
+    struct stat st;
+    if (stat(path, &st) < 0 || st.st_uid != 0 || st.st_gid != 0)
+        return 0;
+    unsigned group = S_ISDIR(st.st_mode) ? 0050 : 0040;
+    return give_to_daemon(path, (st.st_mode & 07777) | group, err);
 }
 
 int directory_make(const char *path, struct err *err)

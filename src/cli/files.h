@@ -5,6 +5,15 @@
 #include "sendas/base.h"
 #include "sendas/dkim.h"
 
+#define DAEMON_USER "sendas"
+#define DAEMON_HOME "/var/lib/sendas"
+
+/* The account that the daemon runs as: by systemd-sysusers where the package's file is, otherwise by useradd. */
+bool account_exists(void);
+int account_make(struct err *err);
+/* Its folder, where there is none. */
+int account_make_home(struct err *err);
+
 /* Everything before the last slash; "." when there is none. */
 struct slice directory_of(const char *path);
 /* `path` without links and dots, made if it is not there. */
@@ -14,6 +23,8 @@ int directory_make(const char *path, struct err *err);
 /* Where root sets up a daemon that has a user of its own, its group gets `path` with `mode`; elsewhere nothing changes.
  */
 int give_to_daemon(const char *path, unsigned mode, struct err *err);
+/* The same for what an earlier run made before there was such an account: what belongs to root's group. */
+int adopt_for_daemon(const char *path, struct err *err);
 
 /* DIR/dkim/DOMAIN/SELECTOR.pem */
 void key_path(struct strbuf *out, const char *dir, const char *domain, const char *selector);

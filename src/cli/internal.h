@@ -6,12 +6,20 @@
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
+/* What commands find out about the world around them, said beforehand: for tests. */
+struct cli_world {
+    struct lookup dns;
+    const char *ips[2]; /* public addresses of this machine */
+    size_t n_ips;
+};
+
 /* What a subcommand gets: its own arguments (argv[0] is its name; -c FILE and --help are already taken out). */
 struct cli_args {
     const char *config_path;
     bool config_given; /* -c was there */
     int argc;
     char **argv;
+    const struct cli_world *world; /* NULL: as it is */
 };
 
 /* One row a subcommand, in src/cli/cli.c. */
@@ -43,6 +51,9 @@ int cli_usage(const char *name, const char *format, ...) PRINTF_LIKE(2, 3);
 /* `--name VALUE` or `--name=VALUE` at args->argv[*i]; `name` with its dashes.  1 and *value (with *i on the value), 0 when it
  * is another argument, -1 when the value is missing. */
 int cli_option(const struct cli_args *args, int *i, const char *name, const char **value);
+
+/* A domain on the command line: as domain_to_ascii, and it may end in a dot. */
+int cli_domain(const char *text, char out[DOMAIN_MAX + 1], struct err *err);
 
 struct config;
 struct users;

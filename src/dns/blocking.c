@@ -4,12 +4,13 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-enum { WAIT_S = 15 };
+enum { WAIT_MS = 15000 };
 
 struct dns_blocking {
     struct event_base *base;
     struct event *timer;
     struct dns *dns;
+    unsigned wait_ms;
 };
 
 /* Only wakes the loop. */
@@ -23,6 +24,7 @@ int dns_blocking_open(const struct config *c, struct dns_blocking **ret, struct 
     struct dns_blocking *b = calloc(1, sizeof(*b));
     if (b == NULL)
         return err_set(err, "dns: out of memory");
+    b->wait_ms = WAIT_MS;
     b->base = event_base_new();
     b->timer = b->base == NULL ? NULL : evtimer_new(b->base, on_timeout, NULL);
     int status = b->timer == NULL ? err_set(err, "dns: out of memory") : dns_open(c, b->base, &b->dns, err);
@@ -75,8 +77,8 @@ static void on_answer(void *ctx, const struct dns_answer *a)
 
 static void query_network(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret)
 {
-    static const struct timeval wait = {.tv_sec = WAIT_S};
     struct dns_blocking *b = ctx;
+    struct timeval wait = {.tv_sec = b->wait_ms / 1000, .tv_usec = b->wait_ms % 1000 * 1000};
     struct waiting w = {a, ret, false};
     *ret = (struct lookup_answer){.status = LOOKUP_TEMPFAIL};
     struct dns_query *q = dns_resolve(b->dns, name, (enum dns_type)type, on_answer, &w);
@@ -90,6 +92,11 @@ static void query_network(void *ctx, struct arena *a, const char *name, unsigned
     evtimer_del(b->timer);
     if (!w.done)
         dns_cancel(q);
+}
+
+void dns_blocking_set_wait(struct dns_blocking *b, unsigned ms)
+{
+    b->wait_ms = ms;
 }
 
 struct lookup dns_blocking_lookup(struct dns_blocking *b)

@@ -5,25 +5,33 @@
 
 #include "../../src/cli/internal.h"
 #include "../../src/cli/key.h"
+#include "../align/zone.h"
 
 #include <jansson.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { ARGS_MAX = 16 };
+enum { ARGS_MAX = 24 };
 
 static char dir[64], config_path[96];
+
+/* DNS as these commands find it: nothing but what a test puts there. */
+static struct zone zone;
+static struct cli_world world = {.dns = {zone_query, &zone}};
 
 static void setup(void)
 {
     snprintf(dir, sizeof(dir), "/tmp/sendas-setup-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(dir));
     snprintf(config_path, sizeof(config_path), "%s/sendas.yaml", dir);
+    zone = (struct zone){.rows = NULL};
+    world = (struct cli_world){.dns = {zone_query, &zone}};
 }
 
 static void teardown(void)
 {
     char command[128];
+    strbuf_free(&zone.asked);
     snprintf(command, sizeof(command), "rm -rf %s", dir);
     ck_assert_int_eq(system(command), 0);
 }
@@ -37,6 +45,21 @@ static void take(FILE *from, char *text, size_t size)
     rewind(from);
     text[fread(text, 1, size - 1, from)] = '\0';
     fclose(from);
+}
+
+/* `setup` and `dns` in that world, others as they are. */
+static int call(int argc, char **argv)
+{
+    struct cli_args args = {.config_path = config_path, .argc = 0, .argv = argv + 1, .world = &world};
+    if (strcmp(argv[1], "setup") != 0 && strcmp(argv[1], "dns") != 0)
+        return cli_main(argc, argv);
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "-c") == 0)
+            i++; /* CONFIG */
+        else
+            args.argv[args.argc++] = argv[i];
+    }
+    return args.argv[0][0] == 's' ? cli_setup(&args) : cli_dns(&args);
 }
 
 static int run_with(const char *in, const char *const *args)
@@ -56,7 +79,7 @@ static int run_with(const char *in, const char *const *args)
         saved[fd] = dup(fd);
         dup2(fileno(files[fd]), fd);
     }
-    int code = cli_main(argc, argv);
+    int code = call(argc, argv);
     fflush(stdout);
     for (int fd = 0; fd < 3; fd++) {
         dup2(saved[fd], fd);
@@ -83,6 +106,12 @@ static const struct {
     {{"setup", "example.com", "--ip", "192.0.2.300"}, CLI_USAGE, "192.0.2.300"},
     {{"setup", "example.com", "--ip"}, CLI_USAGE, "--ip"},
     {{"setup", "example.com", "--user", "me"}, CLI_USAGE, "mail address"},
+    {{"setup", "example.com", "--acme", "--certificate", "x", "--key", "y"}, CLI_USAGE, "--acme"},
+    {{"setup", "example.com", "--certificate", "x"}, CLI_USAGE, "--key"},
+    {{"setup", "example.com", "--acme=x"}, CLI_USAGE, "mail address"},
+    {{"setup", "example.com", "--client="}, CLI_USAGE, "gmail"},
+    {{"setup", "localhost"}, CLI_USAGE, "localhost"},
+    {{"dns", "a b", "-c", "CONFIG"}, CLI_USAGE, "a b"},
     {{"setup", "example.com", "--frobnicate"}, CLI_USAGE, "--frobnicate"},
     {{"key"}, CLI_USAGE, "new, list or retire"},
     {{"key", "frobnicate"}, CLI_USAGE, "frobnicate"},
@@ -138,11 +167,14 @@ START_TEST(setup_makes_everything_once)
     struct strbuf before[ARRAY_LEN(made)];
     ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR", "--ip", "127.0.0.1"), CLI_OK);
     static const char *const words[] = {
-        "mail.example.com. 3600 IN A 127.0.0.1\n",
-        "example.com. 3600 IN TXT \"v=spf1 ip4:127.0.0.1 -all\"\n",
-        "_dmarc.example.com. 3600 IN TXT \"v=DMARC1; ",
-        "s1._domainkey.example.com. 3600 IN TXT \"v=DKIM1; k=rsa; p=",
-        "s2._domainkey.example.com. 3600 IN TXT \"v=DKIM1; k=ed25519; p=",
+        "\n127.0.0.1\n",
+        "\nv=spf1 ip4:127.0.0.1 -all\n",
+        "\nv=DMARC1; p=none; rua=mailto:me@example.com\n",
+        "\nv=DKIM1; k=rsa; p=",
+        "\nv=DKIM1; k=ed25519; p=",
+        "\n@ ",
+        "\ns1._domainkey ",
+        " s1._domainkey.example.com ",
         "me@example.com",
         "587",
         "465",
@@ -155,12 +187,16 @@ START_TEST(setup_makes_everything_once)
         before[i] = contents(made[i]);
     }
     ck_assert_ptr_nonnull(strstr(strbuf_str(&before[1]), "$y$"));
+    ck_assert_ptr_nonnull(strstr(strbuf_str(&before[0]), "bind: [\"127.0.0.1\"]"));
+    ck_assert_ptr_null(strstr(strbuf_str(&before[0]), "public"));
     /* again: the same records, and not an octet changed */
-    ck_assert_int_eq(RUN("dns", "-c", "CONFIG", "--format", "zone"), CLI_OK);
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG"), CLI_OK);
     struct strbuf records = STRBUF_INIT;
     strbuf_add_str(&records, out);
     ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR"), CLI_OK);
     ck_assert_msg(strstr(out, strbuf_str(&records)) != NULL, "%s", out);
+    ck_assert_ptr_nonnull(strstr(out, "nothing was changed"));
+    ck_assert_ptr_nonnull(strstr(out, "made before"));
     for (size_t i = 0; i < ARRAY_LEN(made); i++) {
         struct strbuf after = contents(made[i]);
         ck_assert_msg(slice_eq(strbuf_slice(&before[i]), strbuf_slice(&after)), "%s", made[i]);
@@ -195,7 +231,7 @@ START_TEST(setup_of_a_second_domain)
     struct strbuf before = contents("sendas.yaml"), after = STRBUF_INIT;
     ck_assert_int_eq(RUN("setup", "example.net", "--dir", "DIR"), CLI_OK);
     ck_assert_ptr_nonnull(strstr(out, "- name: example.net\n"));
-    ck_assert_ptr_nonnull(strstr(out, "s1._domainkey.example.net."));
+    ck_assert_ptr_nonnull(strstr(out, "s1._domainkey.example.net "));
     after = contents("sendas.yaml");
     ck_assert(slice_eq(strbuf_slice(&before), strbuf_slice(&after)));
     strbuf_free(&before);
@@ -234,6 +270,367 @@ START_TEST(dns_formats)
     }
     ck_assert_int_eq(RUN("dns", "example.net", "-c", "CONFIG"), CLI_FAILED);
     ck_assert_ptr_nonnull(strstr(errors, "example.net"));
+}
+END_TEST
+
+/* ---- what DNS has already -------------------------------------------------------------------- */
+
+static json_t *parse(void)
+{
+    json_error_t error;
+    json_t *document = json_loads(out, 0, &error);
+    ck_assert_msg(document != NULL, "%s: %s", error.text, out);
+    return document;
+}
+
+/* `key` of the record of this name and type, in setup's JSON; "" where there is none. */
+static const char *record(json_t *document, const char *name, const char *type, const char *key)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(document, "records"), i, item)
+    {
+        if (strcmp(json_string_value(json_object_get(item, "name")), name) == 0 &&
+            strcmp(json_string_value(json_object_get(item, "type")), type) == 0) {
+            const char *value = json_string_value(json_object_get(item, key));
+            return value == NULL ? "" : value;
+        }
+    }
+    return "";
+}
+
+static bool mentions(json_t *document, const char *list, const char *words)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(json_object_get(document, list), i, item)
+    {
+        if (strstr(json_string_value(item), words) != NULL)
+            return true;
+    }
+    return false;
+}
+
+#define SETUP(...)                                                                                                     \
+    (ck_assert_msg(RUN("setup", "example.com", "--dir", "DIR", "--json", __VA_ARGS__) == CLI_OK, "%s", errors), parse())
+
+static const char dkim1[] = "s1._domainkey.example.com";
+
+/* What DNS has at example.com, and what setup makes of it. */
+static const struct {
+    struct zone_row rows[3];
+    const char *name, *value, *status, *found; /* value NULL: whatever it is */
+} there[] = {
+    {{{0}}, "example.com", "v=spf1 ip4:192.0.2.1 -all", "new", ""},
+    {{{"example.com", ZONE_TXT, "other", 0}}, "example.com", "v=spf1 ip4:192.0.2.1 -all", "new", ""},
+    {{{"example.com", ZONE_TXT, "v=spf1 mx ~all", 0}},
+     "example.com",
+     "v=spf1 mx ip4:192.0.2.1 ~all",
+     "replace",
+     "v=spf1 mx ~all"},
+    {{{"example.com", ZONE_TXT, "v=spf1 mx ~all", 0}, {"example.com", ZONE_TXT, "v=spf1 a -all", 0}},
+     "example.com",
+     "v=spf1 mx a ip4:192.0.2.1 ~all",
+     "replace",
+     "v=spf1 mx ~all  AND  v=spf1 a -all"},
+    {{{"example.com", ZONE_TXT, "v=spf1 ip4:192.0.2.0/24 ?all", 0}},
+     "example.com",
+     "v=spf1 ip4:192.0.2.0/24 ?all",
+     "published",
+     ""},
+    {{{"example.com", ZONE_TEMPFAIL, "", 0}}, "example.com", "v=spf1 ip4:192.0.2.1 -all", "unknown", ""},
+    {{{"_dmarc.example.com", ZONE_TXT, "v=DMARC1; p=reject", 0}},
+     "_dmarc.example.com",
+     "v=DMARC1; p=reject",
+     "published",
+     ""},
+    {{{"_dmarc.example.com", ZONE_TXT, "v=DMARC1; p=reject", 0}, {"_dmarc.example.com", ZONE_TXT, "v=DMARC1; p=x", 0}},
+     "_dmarc.example.com",
+     "v=DMARC1; p=reject",
+     "replace",
+     "v=DMARC1; p=reject  AND  v=DMARC1; p=x"},
+    {{{"_dmarc.example.com", ZONE_TXT, "v=DMARC1", 0}},
+     "_dmarc.example.com",
+     "v=DMARC1; p=none; rua=mailto:me@example.com",
+     "replace",
+     "v=DMARC1"},
+    {{{"_dmarc.example.com", ZONE_TXT, "\x1b[31m", 0}},
+     "_dmarc.example.com",
+     "v=DMARC1; p=none; rua=mailto:me@example.com",
+     "new",
+     ""},
+    {{{"_dmarc.example.com", ZONE_TEMPFAIL, "", 0}},
+     "_dmarc.example.com",
+     "v=DMARC1; p=none; rua=mailto:me@example.com",
+     "unknown",
+     ""},
+    {{{dkim1, ZONE_TXT, "v=DKIM1; p=AAAA", 0}}, dkim1, NULL, "replace", "v=DKIM1; p=AAAA"},
+    {{{dkim1, ZONE_TEMPFAIL, "", 0}}, dkim1, NULL, "unknown", ""},
+    {{{"mail.example.com", ZONE_TXT, "v=spf1 mx -all", 0}},
+     "mail.example.com",
+     "v=spf1 mx ip4:192.0.2.1 -all",
+     "replace",
+     "v=spf1 mx -all"},
+    {{{"mail.example.com", ZONE_TXT, "v=spf1 a -all", 0}, {"mail.example.com", ZONE_A, "192.0.2.1", 0}},
+     "mail.example.com",
+     "v=spf1 a -all",
+     "published",
+     ""},
+};
+
+START_TEST(what_exists)
+{
+    zone.rows = there[_i].rows;
+    while (zone.n < 3 && there[_i].rows[zone.n].name != NULL)
+        zone.n++;
+    json_t *document = SETUP("--ip", "192.0.2.1");
+    if (there[_i].value != NULL)
+        ck_assert_str_eq(record(document, there[_i].name, "TXT", "value"), there[_i].value);
+    ck_assert_str_eq(record(document, there[_i].name, "TXT", "status"), there[_i].status);
+    ck_assert_str_eq(record(document, there[_i].name, "TXT", "found"), there[_i].found);
+    /* `dns` says the same */
+    const char *value = record(document, there[_i].name, "TXT", "value");
+    ck_assert_int_eq(RUN("dns", "example.com", "-c", "CONFIG"), CLI_OK);
+    char line[1024];
+    snprintf(line, sizeof(line), "\n%s\n", value);
+    ck_assert_msg(strstr(out, line) != NULL, "%s: %s", line, out);
+    ck_assert_ptr_null(strchr(out, '\x1b'));
+    json_decref(document);
+}
+END_TEST
+
+static const struct {
+    struct zone_row row;
+    const char *status, *found;
+} addresses[] = {
+    {{"x.test", ZONE_A, "192.0.2.1", 0}, "new", ""},
+    {{"mail.example.com", ZONE_A, "192.0.2.1", 0}, "published", ""},
+    {{"mail.example.com", ZONE_A, "192.0.2.99", 0}, "replace", "192.0.2.99"},
+    {{"mail.example.com", ZONE_TEMPFAIL, "", 0}, "unknown", ""},
+};
+
+START_TEST(addresses_that_exist)
+{
+    zone.rows = &addresses[_i].row;
+    zone.n = 1;
+    json_t *document = SETUP("--ip", "192.0.2.1");
+    ck_assert_str_eq(record(document, "mail.example.com", "A", "status"), addresses[_i].status);
+    ck_assert_str_eq(record(document, "mail.example.com", "A", "found"), addresses[_i].found);
+    json_decref(document);
+}
+END_TEST
+
+/* What is printed is published: then all is there, and the same comes out. */
+START_TEST(published_as_printed)
+{
+    struct zone_row rows[32] = {{0}};
+    size_t i;
+    json_t *item, *first = SETUP("--ip", "192.0.2.1", "--ip", "2001:DB8:0::1"), *second, *list;
+    json_array_foreach(json_object_get(first, "records"), i, item)
+    {
+        static const char *const names[] = {"A", "AAAA", "TXT", "SRV"};
+        static const unsigned types[] = {ZONE_A, ZONE_AAAA, ZONE_TXT, 33};
+        const char *type = json_string_value(json_object_get(item, "type"));
+        for (size_t k = 0; k < ARRAY_LEN(names); k++)
+            if (strcmp(names[k], type) == 0)
+                rows[i] = (struct zone_row){json_string_value(json_object_get(item, "name")), types[k],
+                                            json_string_value(json_object_get(item, "value")), 0};
+        ck_assert_ptr_nonnull(rows[i].name);
+    }
+    zone.rows = rows;
+    zone.n = i;
+    second = SETUP("--ip", "192.0.2.1");
+    ck_assert_uint_eq(json_array_size(json_object_get(second, "records")), i);
+    json_array_foreach(json_object_get(second, "records"), i, item)
+    {
+        bool optional = strcmp(json_string_value(json_object_get(item, "group")), "optional") == 0;
+        ck_assert_str_eq(json_string_value(json_object_get(item, "value")), rows[i].text);
+        ck_assert_msg(optional || strcmp(json_string_value(json_object_get(item, "status")), "published") == 0, "%s",
+                      rows[i].name);
+    }
+    ck_assert(json_is_null(json_object_get(second, "password")));
+    ck_assert(!mentions(second, "todo", "DNS records"));
+    ck_assert(mentions(second, "todo", "reverse name"));
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG", "--format", "json"), CLI_OK);
+    list = parse();
+    ck_assert_uint_eq(json_array_size(list), zone.n - 2); /* but the two that are optional */
+    json_array_foreach(list, i, item) ck_assert_uint_eq(json_object_size(item), 4);
+    json_decref(first);
+    json_decref(second);
+    json_decref(list);
+}
+END_TEST
+
+/* ---- what is found out ----------------------------------------------------------------------- */
+
+static const struct zone_row of_provider[] = {{"9.2.0.192.in-addr.arpa", ZONE_PTR, "vps-9.provider.test", 0},
+                                              {"vps-9.provider.test", ZONE_A, "192.0.2.9", 0}},
+                             of_domain[] = {{"9.2.0.192.in-addr.arpa", ZONE_PTR, "Smtp.example.com", 0}};
+
+START_TEST(host_name_and_addresses)
+{
+    static const struct {
+        const struct zone_row *rows;
+        size_t n;
+        const char *hostname, *ptr, *found;
+    } cases[] = {{NULL, 0, "mail.example.com", "new", NULL},
+                 {of_provider, 2, "mail.example.com", "replace", "vps-9.provider.test"},
+                 {of_domain, 1, "smtp.example.com", "published", "smtp.example.com"}};
+    zone.rows = cases[_i].rows;
+    zone.n = cases[_i].n;
+    world.ips[0] = "192.0.2.9";
+    world.n_ips = 1;
+    ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR", "--json"), CLI_OK);
+    json_t *document = parse(), *ptr = json_array_get(json_object_get(document, "ptr"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(document, "hostname")), cases[_i].hostname);
+    ck_assert_str_eq(json_string_value(json_object_get(ptr, "name")), cases[_i].hostname);
+    ck_assert_str_eq(json_string_value(json_object_get(ptr, "status")), cases[_i].ptr);
+    ck_assert_pstr_eq(json_string_value(json_object_get(ptr, "found")), cases[_i].found);
+    ck_assert_str_eq(record(document, cases[_i].hostname, "A", "value"), "192.0.2.9");
+    json_decref(document);
+}
+END_TEST
+
+/* An address that is not this machine's is kept for `dns`. */
+START_TEST(behind_nat)
+{
+    json_t *document = SETUP("--ip", "192.0.2.7", "--ip", "192.0.2.7");
+    struct strbuf text = contents("sendas.yaml");
+    ck_assert_ptr_nonnull(strstr(strbuf_str(&text), "public: [\"192.0.2.7\"]"));
+    ck_assert_ptr_null(strstr(strbuf_str(&text), "bind"));
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "\nv=spf1 ip4:192.0.2.7 -all\n"));
+    ck_assert_ptr_nonnull(strstr(out, "\n192.0.2.7\n"));
+    strbuf_free(&text);
+    json_decref(document);
+}
+END_TEST
+
+/* No address can be found out: it may be said later, and only then. */
+START_TEST(address_said_later)
+{
+    json_t *document = SETUP("--hostname", "mail.example.com");
+    ck_assert(mentions(document, "todo", "--ip"));
+    json_decref(document);
+    document = SETUP("--ip", "192.0.2.7");
+    ck_assert(!mentions(document, "todo", "--ip"));
+    ck_assert(mentions(document, "done", "addresses"));
+    ck_assert_str_eq(record(document, "example.com", "TXT", "value"), "v=spf1 ip4:192.0.2.7 -all");
+    json_decref(document);
+    struct strbuf before = contents("sendas.yaml");
+    document = SETUP("--ip", "192.0.2.8");
+    ck_assert(mentions(document, "todo", "192.0.2.8"));
+    struct strbuf after = contents("sendas.yaml");
+    ck_assert(slice_eq(strbuf_slice(&before), strbuf_slice(&after)));
+    strbuf_free(&before);
+    strbuf_free(&after);
+    json_decref(document);
+}
+END_TEST
+
+static void query_nobody(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret)
+{
+    (void)ctx, (void)a, (void)name, (void)type;
+    *ret = (struct lookup_answer){.status = LOOKUP_TEMPFAIL};
+}
+
+START_TEST(without_dns)
+{
+    world.dns = (struct lookup){query_nobody, NULL};
+    ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR", "--ip", "192.0.2.1"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "DNS did not answer"));
+    ck_assert_ptr_nonnull(strstr(out, "do not add this one beside it"));
+    ck_assert_ptr_nonnull(strstr(out, "\nv=spf1 ip4:192.0.2.1 -all\n"));
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG", "--format", "json"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(errors, "DNS did not answer"));
+}
+END_TEST
+
+static const struct {
+    const char *given, *name;
+} spellings[] = {{"EXAMPLE.com", "example.com"},
+                 {"example.com.", "example.com"},
+                 {"m\xc3\xbcller.example", "xn--mller-kva.example"},
+                 {"M\xc3\x9cLLER.example.", "xn--mller-kva.example"},
+                 {"a.b.example.com", "a.b.example.com"}};
+
+START_TEST(domains_as_people_write_them)
+{
+    ck_assert_int_eq(RUN("setup", spellings[_i].given, "--dir", "DIR", "--json"), CLI_OK);
+    json_t *document = parse();
+    ck_assert_str_eq(json_string_value(json_object_get(document, "domain")), spellings[_i].name);
+    ck_assert_str_eq(record(document, spellings[_i].name, "TXT", "relative_name"), "@");
+    ck_assert_int_eq(RUN("dns", spellings[_i].given, "-c", "CONFIG"), CLI_OK);
+    json_decref(document);
+}
+END_TEST
+
+/* The form of a DNS host has the zone's name behind it, and the policy of the domain above holds. */
+START_TEST(domain_below_another)
+{
+    static const struct zone_row rows[] = {{"example.com", 2, "ns.example.com", 0},
+                                           {"example.com", ZONE_A, "192.0.2.80", 0},
+                                           {"co.uk", 2, "ns.nic.uk", 0},
+                                           {"_dmarc.example.com", ZONE_TXT, "v=DMARC1; p=reject", 0}};
+    zone.rows = rows;
+    zone.n = ARRAY_LEN(rows);
+    ck_assert_int_eq(RUN("setup", "news.example.com", "--dir", "DIR", "--json"), CLI_OK);
+    json_t *document = parse();
+    ck_assert_str_eq(record(document, "news.example.com", "TXT", "relative_name"), "news");
+    ck_assert_str_eq(record(document, "s1._domainkey.news.example.com", "TXT", "relative_name"), "s1._domainkey.news");
+    ck_assert_str_eq(record(document, "_dmarc.news.example.com", "TXT", "value"), "");
+    json_decref(document);
+    ck_assert_int_eq(RUN("dns", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "policy reject"));
+    ck_assert_int_eq(RUN("setup", "example.co.uk", "--dir", "DIR", "--json"), CLI_OK);
+    document = parse();
+    ck_assert_str_eq(record(document, "example.co.uk", "TXT", "relative_name"), "@");
+    json_decref(document);
+}
+END_TEST
+
+/* ---- mail programs, certificates ------------------------------------------------------------- */
+
+START_TEST(a_password_for_each_client)
+{
+    json_t *document = SETUP("--client", "gmail", "--client=thunderbird", "--client", "gmail"), *again;
+    const char *gmail = json_string_value(json_object_get(json_object_get(document, "gmail"), "password")),
+               *thunderbird = json_string_value(json_object_get(json_object_get(document, "thunderbird"), "password"));
+    ck_assert_uint_eq(json_array_size(json_object_get(document, "passwords")), 2);
+    ck_assert_str_ne(gmail, thunderbird);
+    ck_assert(json_is_null(json_object_get(json_object_get(document, "k9"), "password")));
+    /* only what is new is made */
+    again = SETUP("--client", "gmail", "--client", "phone");
+    ck_assert_uint_eq(json_array_size(json_object_get(again, "passwords")), 1);
+    ck_assert(json_is_string(json_object_get(json_object_get(again, "k9"), "password")));
+    json_decref(document);
+    json_decref(again);
+    ck_assert_int_eq(RUN("user", "list", "-c", "CONFIG"), CLI_OK);
+    ck_assert_ptr_nonnull(strstr(out, "gmail"));
+    ck_assert_ptr_nonnull(strstr(out, "phone"));
+    ck_assert_ptr_null(strstr(out, "default"));
+}
+END_TEST
+
+static const struct {
+    const char *args[5], *yaml;
+} certificates[] = {
+    {{"--acme"}, "  acme: {email: \"me@example.com\"}\n"},
+    {{"--acme", "ops@example.net"}, "  acme: {email: \"ops@example.net\"}\n"},
+    {{"--acme=ops@example.net"}, "  acme: {email: \"ops@example.net\"}\n"},
+    {{"--certificate", "/x/chain.pem", "--key", "/x/key.pem"},
+     "  certificate: \"/x/chain.pem\"\n  key: \"/x/key.pem\"\n"},
+};
+
+START_TEST(certificate)
+{
+    const char *const *a = certificates[_i].args;
+    const char *args[] = {"setup", "--dir", "DIR", "example.com", a[0], a[1], a[2], a[3], NULL};
+    ck_assert_msg(run_with("", args) == CLI_OK, "%s", errors);
+    struct strbuf text = contents("sendas.yaml");
+    ck_assert_msg(strstr(strbuf_str(&text), certificates[_i].yaml) != NULL, "%s", strbuf_str(&text));
+    ck_assert_int_eq(strstr(out, "terms of service") != NULL, _i < 3);
+    strbuf_free(&text);
 }
 END_TEST
 
@@ -349,6 +746,17 @@ static Suite *suite(void)
     tcase_add_test(tc, setup_in_json);
     tcase_add_test(tc, setup_of_a_second_domain);
     tcase_add_test(tc, dns_formats);
+    tcase_add_loop_test(tc, what_exists, 0, (int)ARRAY_LEN(there));
+    tcase_add_loop_test(tc, addresses_that_exist, 0, (int)ARRAY_LEN(addresses));
+    tcase_add_test(tc, published_as_printed);
+    tcase_add_loop_test(tc, host_name_and_addresses, 0, 3);
+    tcase_add_test(tc, behind_nat);
+    tcase_add_test(tc, address_said_later);
+    tcase_add_test(tc, without_dns);
+    tcase_add_loop_test(tc, domains_as_people_write_them, 0, (int)ARRAY_LEN(spellings));
+    tcase_add_test(tc, domain_below_another);
+    tcase_add_test(tc, a_password_for_each_client);
+    tcase_add_loop_test(tc, certificate, 0, (int)ARRAY_LEN(certificates));
     tcase_add_test(tc, setup_takes_no_key_of_another_kind);
     tcase_add_test(tc, keys);
     tcase_add_test(tc, states);
