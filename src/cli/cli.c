@@ -14,8 +14,8 @@ static const struct cli_command commands[] = {
      "SIGHUP rereads everything, SIGTERM stops in order.\n",
      cli_serve},
     {"setup",
-     "setup DOMAIN [--hostname H] [--user ADDRESS] [--client NAME]... [--ip IP]... [--acme [EMAIL] | --certificate FILE "
-     "--key FILE] [--dir DIR] [--json]",
+     "setup DOMAIN [--hostname H] [--user ADDRESS] [--client NAME]... [--ip IP]... [--acme [EMAIL]] "
+     "[--certificate FILE --key FILE] [--dir DIR] [--json]",
      "make configuration, keys and a first user for a domain",
      "Prints the DNS records to publish and what to enter in the mail programs.  Run again it changes nothing\n"
      "that exists and prints the same records.  What is not said is found out:\n"
@@ -26,7 +26,8 @@ static const struct cli_command commands[] = {
      "  --ip IP          the address that the world sees mail come from; may be repeated; otherwise this machine's\n"
      "  --acme [EMAIL]   a certificate of Let's Encrypt, obtained and renewed by sendas, whose terms of service you\n"
      "                   accept; this is what happens without --dir where there is no certificate yet\n"
-     "  --certificate FILE, --key FILE  the certificate that there is, and its key\n"
+     "  --certificate FILE  the certificate that there is, with its chain\n"
+     "  --key FILE       its key\n"
      "  --dir DIR        everything under DIR instead of /etc/sendas and /var/lib/sendas\n"
      "  --json           one JSON document instead of text\n",
      cli_setup},
