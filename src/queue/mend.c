@@ -25,6 +25,8 @@ enum {
     INDEX_FRAMES = 16,    /* the others 32 */
     INDEX_COPIED = 96,
     LOCK_CHECKPOINT = 1,
+    LOCK_TRIES = 100,
+    LOCK_WAIT_MS = 50,
     BLOCK = 64 * 1024
 };
 
@@ -83,7 +85,12 @@ static int mend(struct store *s)
 
     if (rc != SQLITE_OK)
         return rc;
-    rc = l.file->pMethods->xShmLock(l.file, LOCK_CHECKPOINT, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+    for (int i = 0; i < LOCK_TRIES; i++) { /* somebody may be copying back with a tool of his own */
+        rc = l.file->pMethods->xShmLock(l.file, LOCK_CHECKPOINT, 1, SQLITE_SHM_LOCK | SQLITE_SHM_EXCLUSIVE);
+        if (rc != SQLITE_BUSY)
+            break;
+        sqlite3_sleep(LOCK_WAIT_MS);
+    }
     if (rc != SQLITE_OK)
         return rc;
     rc = write_again(&l);
