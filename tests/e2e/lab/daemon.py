@@ -105,7 +105,7 @@ class Sendas:
         self.process.wait()
         self.process = None
 
-    def stop(self, seconds=20, told=False):
+    def stop(self, seconds=60, told=False):
         """SIGTERM; it must end with 0, and have logged nothing that a sanitizer or an assertion says."""
         if self.process is None:
             return
