@@ -156,7 +156,8 @@ int64_t queue_retry_delay_ms(const struct queue *q, unsigned attempts);
 /* What waits for a domain that `which` says yes to is due now, whenever its next attempt was to be. */
 void queue_hasten(struct queue *q, bool (*which)(void *ctx, const char *domain), void *ctx);
 /* Gives the item back, at any time: loads and reads under way are cancelled, their `done` is not called.  results[i] belongs to item->recipients[i] (results NULL: QUEUE_KEEP for all).
- * `note`: a line for trace about this attempt, may be NULL.  The item is freed.
+ * `note`: a line for trace about this attempt, then a line for each other notice that the sender got: "warned ID <address>" or
+ * "relayed ID 12", for twelve recipients; may be NULL.  The item is freed.
  * *next_ms per deferred recipient follows queue_retry_delay_ms at the time of the call, or `retry_after_ms` if that is > 0. */
 void queue_finish(struct queue *q, struct queue_item *item, const struct queue_result *results, int64_t retry_after_ms, const char *note);
 
@@ -185,9 +186,9 @@ int queue_list(const char *path, int (*each)(void *ctx, const struct queue_listi
 
 struct queue_history {
     int64_t time_ms;
-    char *kind;      /* accepted attempt delivered deferred failed bounced; held released retried removed rescued */
-    char *recipient; /* NULL where it concerns all */
-    char *text;      /* "accepted": a line per fact; "bounced": the id of the DSN */
+    char *kind;      /* accepted attempt delivered deferred failed bounced warned relayed; held released retried removed rescued */
+    char *recipient; /* NULL where it concerns all, or several */
+    char *text;      /* "accepted": a line per fact; "bounced", "warned", "relayed": the id of the DSN */
 };
 
 /* All about one message, waiting or gone. */
@@ -195,7 +196,7 @@ struct queue_record {
     struct queue_listing listing;                                /* its recipients are those that still wait */
     char *user, *submitted, *bounce_to, *message_id, *envid;     /* submitted NULL = same as sender */
     int64_t finished_ms;                                         /* 0 = it still waits */
-    struct queue_history *events;                                /* oldest first */
+    struct queue_history *events;                                /* oldest first, causes before effects */
     size_t n_events;
     char *header; /* as it leaves; "" when the message is gone */
 };

@@ -9,6 +9,8 @@
 
 /* ---- list ------------------------------------------------------------------------------------ */
 
+enum { RECIPIENTS_SHOWN = 5, SENDER_COLUMN = 34 };
+
 struct listing {
     bool json;
     size_t messages, recipients;
@@ -31,15 +33,19 @@ static int print_json(const struct listing *l, const struct queue_listing *m)
 static void print_human(const struct listing *l, const struct queue_listing *m)
 {
     struct strbuf sender = STRBUF_INIT;
-    char size[SPAN_SIZE], age[SPAN_SIZE], left[SPAN_SIZE];
+    char size[SPAN_SIZE], age[SPAN_SIZE], left[SPAN_SIZE] = "over";
+    size_t shown = m->n_recipients <= RECIPIENTS_SHOWN + 1 ? m->n_recipients : RECIPIENTS_SHOWN;
 
-    text_add_clean(&sender, m->sender, false);
     if (l->messages == 0)
         printf("%-12s %7s %5s %5s  %s\n", "ID", "SIZE", "AGE", "LEFT", "SENDER");
-    printf("%-12s %7s %5s %5s  <%s>%s\n", m->id, text_size(size, m->size), text_span(age, l->now_ms - m->created_ms),
-           text_span(left, m->expires_ms - l->now_ms), strbuf_str(&sender), m->held ? "  held" : "");
-    for (size_t i = 0; i < m->n_recipients; i++)
-        print_recipient(&m->recipients[i], l->now_ms);
+    if (m->expires_ms > l->now_ms)
+        text_span(left, m->expires_ms - l->now_ms);
+    strbuf_addf(&sender, "<%s>", m->sender);
+    printf("%-12s %7s %5s %5s  ", m->id, text_size(size, m->size), text_span(age, l->now_ms - m->created_ms), left);
+    print_pair(strbuf_str(&sender), m->held ? "held" : "", SENDER_COLUMN, 4);
+    print_recipients(m->recipients, shown, l->now_ms);
+    if (shown < m->n_recipients)
+        printf("    and %zu more: sendas queue show %s\n", m->n_recipients - shown, m->id);
     strbuf_free(&sender);
 }
 

@@ -146,26 +146,48 @@ const char *text_time(char out[TIME_SIZE], int64_t ms)
     return out;
 }
 
-void print_recipient(const struct queue_listing_recipient *r, int64_t now_ms)
+void print_pair(const char *left, const char *right, int at, int indent)
 {
     struct strbuf b = STRBUF_INIT;
-    char span[SPAN_SIZE];
 
-    strbuf_add_str(&b, "    <");
-    text_add_clean(&b, r->address, false);
-    if (strcmp(r->state, "held") == 0)
-        strbuf_addf(&b, ">  held");
-    else if (r->next_attempt_ms <= now_ms)
-        strbuf_addf(&b, ">  due now");
-    else
-        strbuf_addf(&b, ">  next in %s", text_span(span, r->next_attempt_ms - now_ms));
-    strbuf_addf(&b, ", %u attempt%s\n", r->attempts, r->attempts == 1 ? "" : "s");
+    text_add_clean(&b, left, false);
+    bool fits = at + text_width(strbuf_str(&b)) + 2 + text_width(right) <= COLUMNS;
     fputs(strbuf_str(&b), stdout);
+    if (right[0] != '\0')
+        printf("%s%*s%s", fits ? "" : "\n", fits ? 2 : indent, "", right);
+    fputc('\n', stdout);
     strbuf_free(&b);
-    if (r->last_reply[0] == '\0')
-        return;
-    fputs("      ", stdout);
-    print_wrapped(r->last_reply, 6, 6);
+}
+
+static void print_recipient(const struct queue_listing_recipient *r, int64_t now_ms)
+{
+    struct strbuf address = STRBUF_INIT;
+    char span[SPAN_SIZE], state[2 * SPAN_SIZE];
+
+    if (strcmp(r->state, "held") == 0)
+        snprintf(state, sizeof(state), "held");
+    else if (r->next_attempt_ms <= now_ms)
+        snprintf(state, sizeof(state), "due now");
+    else
+        snprintf(state, sizeof(state), "next in %s", text_span(span, r->next_attempt_ms - now_ms));
+    size_t n = strlen(state);
+    snprintf(state + n, sizeof(state) - n, ", %u attempt%s", r->attempts, r->attempts == 1 ? "" : "s");
+    strbuf_addf(&address, "<%s>", r->address);
+    fputs("    ", stdout);
+    print_pair(strbuf_str(&address), state, 4, 6);
+    strbuf_free(&address);
+}
+
+void print_recipients(const struct queue_listing_recipient *v, size_t n, int64_t now_ms)
+{
+    for (size_t i = 0; i < n; i++) {
+        print_recipient(&v[i], now_ms);
+        if (v[i].last_reply[0] == '\0')
+            continue;
+        bool repeated = i > 0 && strcmp(v[i].last_reply, v[i - 1].last_reply) == 0;
+        fputs("      ", stdout);
+        print_wrapped(repeated ? "(the same reply)" : v[i].last_reply, 6, 6);
+    }
 }
 
 /* By the C library's table, which it has for UTF-8 whatever the user's locale is. */

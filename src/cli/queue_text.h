@@ -31,8 +31,11 @@ const char *text_time(char out[TIME_SIZE], int64_t ms);
 /* Columns that text takes on a terminal: none for combining marks, two for wide characters; one for what is not UTF-8. */
 int text_width(const char *text);
 
-/* A recipient that waits: two lines. */
-void print_recipient(const struct queue_listing_recipient *r, int64_t now_ms);
+/* `left`, cleaned, and behind it `right`: on the next line, indented, where it would not stand within 80 columns.  `at`: the
+ * column where they begin. */
+void print_pair(const char *left, const char *right, int at, int indent);
+/* Recipients that wait: two lines each. */
+void print_recipients(const struct queue_listing_recipient *v, size_t n, int64_t now_ms);
 /* `text`, cleaned, on lines of 80 columns; all but the first are indented.  `at`: the column where it begins. */
 void print_wrapped(const char *text, int at, int indent);
 

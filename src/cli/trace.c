@@ -112,7 +112,8 @@ static void print_times(const struct view *v, const struct queue_record *r)
                     text_span(span, r->finished_ms - m->created_ms));
         print_fact("Finished", strbuf_str(&b));
     } else {
-        strbuf_addf(&b, "%s, %s left", text_time(time, m->expires_ms), text_span(span, m->expires_ms - v->now_ms));
+        strbuf_addf(&b, "%s, %s left", text_time(time, m->expires_ms),
+                    m->expires_ms > v->now_ms ? text_span(span, m->expires_ms - v->now_ms) : "nothing");
         print_fact("Expires", strbuf_str(&b));
     }
     strbuf_free(&b);
@@ -143,18 +144,21 @@ static void print_head(const struct view *v, const struct queue_record *r)
 
 enum { EVENT_INDENT = 16 };
 
+/* "WORDS <recipient>BEHIND TEXT" */
 static const struct {
-    const char *kind, *words; /* "%s" is the recipient */
+    const char *kind, *words, *behind;
 } phrases[] = {
-    {"delivered", "delivered to <%s>"},
-    {"deferred", "put off for <%s>"},
-    {"failed", "failed for <%s>"},
-    {"bounced", "the sender is told about <%s> by"},
-    {"held", "held by hand"},
-    {"released", "released by hand"},
-    {"retried", "made due by hand"},
-    {"removed", "removed by hand"},
-    {"rescued", "rescued from a damaged queue"},
+    {"delivered", "delivered to", ":"},
+    {"deferred", "put off for", ":"},
+    {"failed", "failed for", ":"},
+    {"bounced", "the sender is told that it failed for", ", by"},
+    {"warned", "the sender is told that it is delayed for", ", by"},
+    {"relayed", "the sender is told that it was relayed to", ", by"},
+    {"held", "held by hand", ":"},
+    {"released", "released by hand", ":"},
+    {"retried", "made due by hand", ":"},
+    {"removed", "removed by hand", ":"},
+    {"rescued", "rescued from a damaged queue", ":"},
 };
 
 /* "mx=a ip=b tls=c; <to> 250 ..." without the replies, which stand in events of their own. */
@@ -170,8 +174,6 @@ static void describe_attempt(struct strbuf *out, const char *text)
 
 static void describe(struct strbuf *out, const struct queue_history *e)
 {
-    const char *to = e->recipient != NULL ? e->recipient : "";
-
     if (strcmp(e->kind, "attempt") == 0) {
         describe_attempt(out, e->text);
         return;
@@ -179,14 +181,13 @@ static void describe(struct strbuf *out, const struct queue_history *e)
     for (size_t i = 0; i < ARRAY_LEN(phrases); i++) {
         if (strcmp(phrases[i].kind, e->kind) != 0)
             continue;
-        const char *at = strstr(phrases[i].words, "%s");
-        strbuf_add(out, phrases[i].words, at != NULL ? (size_t)(at - phrases[i].words) : strlen(phrases[i].words));
-        if (at != NULL) {
-            strbuf_add_str(out, to);
-            strbuf_add_str(out, at + 2);
-        }
+        strbuf_add_str(out, phrases[i].words);
+        if (e->recipient != NULL)
+            strbuf_addf(out, " <%s>", e->recipient);
+        else if (phrases[i].behind[0] == ',')
+            strbuf_add_str(out, " several");
         if (e->text[0] != '\0')
-            strbuf_addf(out, strcmp(e->kind, "bounced") == 0 ? " %s" : ": %s", e->text);
+            strbuf_addf(out, "%s %s", phrases[i].behind, e->text);
         return;
     }
     strbuf_addf(out, "%s %s", e->kind, e->text);
@@ -238,8 +239,7 @@ static void print_life(const struct view *v, const struct queue_record *r)
         print_event(&r->events[i], day);
     if (r->listing.n_recipients > 0)
         printf("\nStill to go\n");
-    for (size_t i = 0; i < r->listing.n_recipients; i++)
-        print_recipient(&r->listing.recipients[i], v->now_ms);
+    print_recipients(r->listing.recipients, r->listing.n_recipients, v->now_ms);
 }
 
 static void print_content(const struct view *v, const struct queue_record *r)
@@ -247,8 +247,7 @@ static void print_content(const struct view *v, const struct queue_record *r)
     struct strbuf b = STRBUF_INIT;
 
     printf("\nRecipients\n");
-    for (size_t i = 0; i < r->listing.n_recipients; i++)
-        print_recipient(&r->listing.recipients[i], v->now_ms);
+    print_recipients(r->listing.recipients, r->listing.n_recipients, v->now_ms);
     text_add_clean(&b, r->header, true);
     printf("\n%s\n", strbuf_str(&b));
     strbuf_free(&b);

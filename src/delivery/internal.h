@@ -249,6 +249,7 @@ struct job {
     bool admitted, content_read; /* the DSN counts already; `content` was read */
     struct strbuf dsn;
     bool dsn_under_way;
+    struct strbuf told; /* for trace: a line for each DSN but those about failures */
 };
 
 struct job *job_new(struct delivery *d, struct queue_item *item);

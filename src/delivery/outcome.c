@@ -182,8 +182,11 @@ static void finish_loaded(struct job *job)
         if (r->v.code != 0)
             results[i].reply = arena_strdup(&job->mem, slice_of(reply_text(&r->v, reply)));
     }
+    struct strbuf told = STRBUF_INIT;
+    strbuf_addf(&told, "%s%s", strbuf_str(&note), strbuf_str(&job->told));
     /* Without memory for the results all are kept: twice delivered is better than lost. */
-    queue_finish(job->queue, job->item, results, next_ms, note.n == 0 ? NULL : strbuf_str(&note));
+    queue_finish(job->queue, job->item, results, next_ms, told.n == 0 ? NULL : strbuf_str(&told));
+    strbuf_free(&told);
     strbuf_free(&note);
 }
 
@@ -195,6 +198,7 @@ void outcome_finish(struct job *job)
         finish_loaded(job);
     else
         queue_finish(job->queue, job->item, NULL, 0, NULL);
+    strbuf_free(&job->told);
     job_free(&job);
 }
 

@@ -138,8 +138,30 @@ static int build(struct job *job, const struct dsn_recipient *list, size_t n)
     return dsn_build(&dsn, &job->dsn);
 }
 
+/* Of a failure the store knows by itself, in the commit that brings the DSN. */
+static void note_told(struct job *job, const char *id)
+{
+    static const char *const names[DSN_KINDS] = {[DSN_DELAYED] = "warned", [DSN_RELAYED] = "relayed"};
+    const char *address = NULL;
+    size_t n = 0;
+    if (names[job->report_kind] == NULL)
+        return;
+    for (size_t i = 0; i < job->item->n_recipients; i++) {
+        if (!job->recipients[i].in_dsn)
+            continue;
+        address = job->item->recipients[i].address;
+        n++;
+    }
+    if (n == 1)
+        strbuf_addf(&job->told, "\n%s %s <%s>", names[job->report_kind], id, address);
+    else
+        strbuf_addf(&job->told, "\n%s %s %zu", names[job->report_kind], id, n);
+}
+
 static void dsn_done(struct job *job, bool ok, const char *id)
 {
+    if (ok)
+        note_told(job, id);
     strbuf_free(&job->dsn);
     job->dsn_under_way = false;
     if (job->d != NULL && ok)

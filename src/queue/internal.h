@@ -14,6 +14,7 @@
  *   mend.c      after a sync that failed; the log back into the file
  *   list.c      looking inside from another process: all that waits
  *   record.c    looking inside from another process: all about one message, also one that is gone
+ *   events.c    what happened to it, causes before effects
  *   change.c    changing it from another process: hold, release, retry, remove
  *   rescue.c    what can be read of a damaged file, back into the queue
  *
@@ -435,6 +436,14 @@ void control_looked(struct queue *q);
 void control_free(struct requests *notices);
 /* On the loop. */
 void control_apply(struct queue *q, struct notice *n);
+
+/* ---- events.c ------------------------------------------------------------------------------- */
+
+enum { EVENTS_SPLIT_MAX = 8 };
+/* Cuts off what an attempt's note holds besides, and makes events of it, at most EVENTS_SPLIT_MAX; how many. */
+size_t events_split(struct queue_history *attempt, struct queue_history more[EVENTS_SPLIT_MAX]);
+/* What the sender was told goes behind what was told of; -1 without memory. */
+int events_order(struct queue_history *v, size_t n);
 
 /* Sets the timer for what is due first. */
 void queue_arm(struct queue *q);

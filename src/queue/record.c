@@ -101,19 +101,37 @@ static int add_recipient(struct queue_record *r, sqlite3_stmt *st)
     return to->address != NULL && to->state != NULL && to->last_reply != NULL ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-static int add_event(struct queue_record *r, sqlite3_stmt *st)
+static int append_event(struct queue_record *r, const struct queue_history *e)
 {
     struct queue_history *v = grown(r->events, r->n_events, sizeof(*v));
 
-    if (v == NULL)
+    if (v == NULL) {
+        free(e->kind);
+        free(e->recipient);
+        free(e->text);
         return SQLITE_NOMEM;
+    }
     r->events = v;
-    struct queue_history *e = &v[r->n_events++];
-    *e = (struct queue_history){.time_ms = sqlite3_column_int64(st, 0),
-                                .kind = column_copy(st, 1),
-                                .recipient = column_optional(st, 2),
-                                .text = column_copy(st, 3)};
-    return e->kind != NULL && e->text != NULL ? SQLITE_OK : SQLITE_NOMEM;
+    v[r->n_events++] = *e;
+    return SQLITE_OK;
+}
+
+static int add_event(struct queue_record *r, sqlite3_stmt *st)
+{
+    struct queue_history e = {.time_ms = sqlite3_column_int64(st, 0),
+                              .kind = column_copy(st, 1),
+                              .recipient = column_optional(st, 2),
+                              .text = column_copy(st, 3)};
+    struct queue_history more[EVENTS_SPLIT_MAX];
+    bool whole = e.kind != NULL && e.text != NULL;
+    size_t n = whole && strcmp(e.kind, "attempt") == 0 ? events_split(&e, more) : 0;
+    int rc = append_event(r, &e);
+
+    for (size_t i = 0; i < n; i++) {
+        int added = append_event(r, &more[i]);
+        rc = rc == SQLITE_OK ? added : rc;
+    }
+    return rc == SQLITE_OK && whole ? SQLITE_OK : SQLITE_NOMEM;
 }
 
 /* The first chunk as far as the empty line. */
@@ -155,6 +173,8 @@ static int fill(sqlite3 *db, struct queue_record *r, sqlite3_stmt *message)
         rc = each_row(db, recipients_sql, key_of(row, 0), key_of(row, RECIPIENTS_MAX - 1), add_recipient, r);
     if (rc == SQLITE_OK)
         rc = each_row(db, events_sql, row, 0, add_event, r);
+    if (rc == SQLITE_OK && events_order(r->events, r->n_events) < 0)
+        rc = SQLITE_NOMEM;
     if (rc == SQLITE_OK)
         rc = each_row(db, header_sql, key_of(row, 0), 0, set_header, r);
     return rc;
