@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ITEMS_MAX = 500, NOTES_MAX = 48, LENGTH_ADVISED = 450, LENGTH_UDP = 512 };
@@ -201,19 +202,39 @@ static void take_record(struct merge *m, struct slice text)
         take_redirect(m, scratch.redirect, all);
 }
 
+static int by_octets(const void *left, const void *right)
+{
+    const struct slice *a = left, *b = right;
+    int order = memcmp(a->p, b->p, a->n < b->n ? a->n : b->n);
+    return order != 0 ? order : (a->n > b->n) - (a->n < b->n);
+}
+
+/* DNS has no order among records, and the same ones shall become the same one. */
+static struct slice *sort_published(struct merge *m)
+{
+    const struct spf_merge_request *req = m->req;
+    struct slice *sorted = arena_alloc_array(m->arena, req->n_published + 1, sizeof *sorted);
+    m->no_memory = m->no_memory || sorted == NULL;
+    if (sorted == NULL || req->n_published == 0)
+        return sorted;
+    memcpy(sorted, req->published, req->n_published * sizeof *sorted);
+    qsort(sorted, req->n_published, sizeof *sorted, by_octets);
+    return sorted;
+}
+
 /* Those that count; or else those that were meant to. */
 static void take_published(struct merge *m)
 {
-    const struct spf_merge_request *req = m->req;
-    size_t proper = 0, meant = 0;
-    for (size_t i = 0; i < req->n_published; i++) {
-        proper += spf_record_is(req->published[i]);
-        meant += spf_record_is(without_quotes(req->published[i]));
+    struct slice *published = sort_published(m);
+    size_t n = published == NULL ? 0 : m->req->n_published, proper = 0, meant = 0;
+    for (size_t i = 0; i < n; i++) {
+        proper += spf_record_is(published[i]);
+        meant += spf_record_is(without_quotes(published[i]));
     }
     m->n_records = proper > 0 ? proper : meant;
     m->altered = m->n_records > 1 || proper == 0;
-    for (size_t i = 0; i < req->n_published; i++) {
-        struct slice text = req->published[i], meant_text = without_quotes(text);
+    for (size_t i = 0; i < n; i++) {
+        struct slice text = published[i], meant_text = without_quotes(text);
         bool is_record = spf_record_is(text), is_meant = !is_record && spf_record_is(meant_text);
         if (is_meant)
             note(m, SPF_NOTE_NO_RECORD, proper == 0,

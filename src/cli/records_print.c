@@ -130,7 +130,7 @@ static void print_table(const struct records *r, FILE *out)
           out);
     print_group(r, RECORD_DOMAIN, "Records of the domain", out);
     print_group(r, RECORD_HOST, "Records of this server", out);
-    print_group(r, RECORD_OPTIONAL, "Optional, for mail programs that look for a server", out);
+    print_group(r, RECORD_OPTIONAL, "Optional, for mail programs", out);
     print_ptrs(r, out);
     if (r->notes.first != NULL)
         fputc('\n', out);

@@ -219,7 +219,7 @@ static const struct {
     /* several */
     {{"v=spf1 mx -all", "v=spf1 include:esp.test ~all"},
      four,
-     "v=spf1 mx include:esp.test ip4:192.0.2.1 ~all",
+     "v=spf1 include:esp.test mx ip4:192.0.2.1 ~all",
      NOTE(SEVERAL),
      2,
      0},
@@ -243,7 +243,7 @@ static const struct {
      0},
     {{"v=spf1 mx exp=a.test -all", "v=spf1 a exp=b.test -all"},
      four,
-     "v=spf1 mx exp=a.test a ip4:192.0.2.1 -all",
+     "v=spf1 a exp=b.test mx ip4:192.0.2.1 -all",
      NOTE(SEVERAL),
      2,
      0},
