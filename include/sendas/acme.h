@@ -36,8 +36,8 @@ void acme_recover(const struct config *c);
  * until the next acme_reconfigure or acme_free.  -1: out of memory. */
 int acme_new(const struct acme_deps *deps, const struct acme_events *events, const struct config *c, struct acme **ret,
              struct err *err);
-/* New settings (tls.acme still there).  An order under way for other settings ends; one that had failed is tried again, unless the
- * authority itself has said when. */
+/* New settings (tls.acme still there), or the same once more.  An order under way for other settings ends; one that had failed is
+ * tried again, unless the authority itself has said when; renewal information is asked for again. */
 void acme_reconfigure(struct acme *a, const struct config *c);
 /* An order under way ends, and does not count as failed. */
 void acme_free(struct acme **pa);

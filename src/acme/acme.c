@@ -19,6 +19,7 @@
 enum {
     LOOK_S = 3600,         /* the wall clock is looked at so often at least: it may be set, and machines sleep */
     ORDER_S = 15 * 60,     /* an order takes no longer */
+    APART_S = 3600,        /* between one certificate and the next, whatever the authority suggests */
     UNTOLD_CHECK_S = 86400 /* an authority without renewal information is asked again for where it might be */
 };
 
@@ -115,7 +116,7 @@ static void read_file(const struct config *c, const char *name, struct strbuf *o
 static void read_certificate(struct acme *a)
 {
     struct strbuf chain = STRBUF_INIT, key = STRBUF_INIT;
-    struct tls_certificate_facts facts;
+    struct tls_certificate_facts facts = {.not_after = 0};
     struct err err;
 
     read_file(a->config, "fullchain.pem", &chain);
@@ -262,6 +263,8 @@ static void on_installed(void *ctx, int rc, const struct err *err)
         return;
     }
     read_certificate(a);
+    int64_t third = (a->not_after - a->not_before) / 3;
+    a->state.next_attempt = a->usable ? now_s() + (third < APART_S ? third : APART_S) : 0;
     if (a->events.installed(a->events.ctx, &why) < 0)
         log_event(LOG_LEVEL_ERROR, "certificate", LOG_STR("result", "failed"), LOG_STR("reason", why.text));
     else if (a->usable) /* unless hostname has changed meanwhile */
@@ -291,7 +294,7 @@ static void install(struct acme *a)
     }
     strbuf_add_slice(&s->chain, strbuf_slice(&a->order.chain));
     a->state.failures = 0;
-    a->state.next_attempt = 0;
+    a->state.next_attempt = 0; /* on_installed */
     a->state.limited = false;
     a->state.reason[0] = '\0';
     a->state.check_at = 0;
@@ -666,6 +669,7 @@ void acme_reconfigure(struct acme *a, const struct config *c)
         a->state.next_attempt = 0;
         a->before.next_attempt = 0;
     }
+    a->state.check_at = 0;
     a->again = a->again || changed;
     if (changed || a->phase == PHASE_IDLE)
         abandon(a);

@@ -59,7 +59,7 @@ static int take_url(const json_t *object, const char *key, char out[ACME_URL_MAX
 
     if (!acme_url_ok(url))
         return err_set(err, "\"%s\" is no https URL", key);
-    strcpy(out, url); /* acme_url_ok: it fits */
+    snprintf(out, ACME_URL_MAX, "%s", url);
     return 0;
 }
 
@@ -169,7 +169,7 @@ static int order_members(const json_t *doc, const char *hostname, struct acme_or
         return err_set(err, "the order is not for %s", hostname);
     if (json_array_size(authorizations) != 1 || authorization == NULL || !acme_url_ok(authorization))
         return err_set(err, "the order does not name one authorization");
-    strcpy(ret->authorization, authorization);
+    snprintf(ret->authorization, sizeof(ret->authorization), "%s", authorization);
     if (take_url(doc, "finalize", ret->finalize, err) < 0)
         return -1;
     if (ret->status == ACME_STATUS_VALID && take_url(doc, "certificate", ret->certificate, err) < 0)
@@ -200,8 +200,8 @@ static void take_challenge(const json_t *challenge, struct acme_authorization *r
         problem_text(json_object_get(challenge, "error"), ret->problem, sizeof(ret->problem));
     for (size_t i = 0; i < ACME_CHALLENGES; i++)
         if (strcmp(type, challenge_names[i]) == 0 && acme_url_ok(url) && acme_token_ok(token)) {
-            strcpy(ret->challenge[i].url, url);
-            strcpy(ret->challenge[i].token, token);
+            snprintf(ret->challenge[i].url, sizeof(ret->challenge[i].url), "%s", url);
+            snprintf(ret->challenge[i].token, sizeof(ret->challenge[i].token), "%s", token);
         }
 }
 

@@ -261,8 +261,8 @@ static int split_url(struct acme_http *h, const char *url)
               strlen(host) < sizeof(h->host) && strlen(port) < sizeof(h->port);
 
     if (ok) {
-        strcpy(h->host, host);
-        strcpy(h->port, port);
+        snprintf(h->host, sizeof(h->host), "%s", host);
+        snprintf(h->port, sizeof(h->port), "%s", port);
     }
     curl_free(host);
     curl_free(port);

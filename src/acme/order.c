@@ -214,7 +214,7 @@ static void take_account(struct acme_order *o, const struct acme_response *r)
         fail(o, ACME_FAILURE_NETWORK, "the account has no https URL");
         return;
     }
-    strcpy(o->account, r->location);
+    snprintf(o->account, sizeof(o->account), "%s", r->location);
     /* RFC 8555 7.3.1: 200 is an account that was there, with the address that it had. */
     if (r->status == 201)
         snprintf(o->account_email, sizeof(o->account_email), "%s", o->email);
@@ -243,7 +243,7 @@ static void take_order(struct acme_order *o, const struct acme_response *r)
     if (!acme_url_ok(r->location))
         fail(o, ACME_FAILURE_NETWORK, "the order has no https URL");
     else if (read_order(o, r)) {
-        strcpy(o->url, r->location);
+        snprintf(o->url, sizeof(o->url), "%s", r->location);
         go_on_from(o, r, ACME_STEP_AUTHORIZATION);
     }
 }
@@ -451,7 +451,7 @@ void acme_order_response(struct acme_order *o, const struct acme_response *r)
     bool good = r->status >= 200 && r->status < 300;
 
     if (acme_token_ok(r->nonce)) /* RFC 8555 6.5.1: anything else is ignored */
-        strcpy(o->nonce, r->nonce);
+        snprintf(o->nonce, sizeof(o->nonce), "%s", r->nonce);
     if (o->fetching_nonce && good && o->nonce[0] != '\0')
         return;
     if (o->fetching_nonce && good)

@@ -73,14 +73,14 @@ static void take_text(const json_t *object, const char *key, char *out, size_t s
 {
     const char *text = json_string_value(json_object_get(object, key));
     if (text != NULL && strlen(text) < size)
-        strcpy(out, text);
+        snprintf(out, size, "%s", text);
 }
 
 static void take_url(const json_t *object, const char *key, char out[ACME_URL_MAX])
 {
     take_text(object, key, out, ACME_URL_MAX);
     if (!acme_url_ok(out))
-        *out = '\0';
+        memset(out, 0, ACME_URL_MAX);
 }
 
 static int64_t number_of(const json_t *object, const char *key)
