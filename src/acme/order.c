@@ -115,12 +115,12 @@ static void go_on_from(struct acme_order *o, const struct acme_response *r, enum
 {
     enum acme_status_word status = o->order.status;
 
-    if (status == ACME_STATUS_READY && o->step == ACME_STEP_FINALIZE)
+    bool finalized = status == ACME_STATUS_READY && o->step == ACME_STEP_FINALIZE; /* not taken notice of yet */
+
+    if (status == ACME_STATUS_PROCESSING || finalized)
         poll(o, ACME_STEP_STATUS, r);
     else if (status == ACME_STATUS_READY)
         go(o, ACME_STEP_FINALIZE);
-    else if (status == ACME_STATUS_PROCESSING)
-        poll(o, ACME_STEP_STATUS, r);
     else if (status == ACME_STATUS_VALID)
         go(o, ACME_STEP_CERTIFICATE);
     else if (status == ACME_STATUS_INVALID)

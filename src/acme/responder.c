@@ -343,8 +343,10 @@ void acme_responder_close(struct acme_responder **pr)
     if (r == NULL)
         return;
     *pr = NULL;
-    while (r->visitors != NULL)
-        visitor_free(r->visitors);
+    for (struct visitor *v = r->visitors, *next; v != NULL; v = next) {
+        next = v->next;
+        visitor_free(v);
+    }
     for (size_t i = 0; i < r->n_ports; i++)
         evconnlistener_free(r->ports[i].listener);
     free(r->ports);

@@ -16,6 +16,8 @@ ADDRESS, PORT, MANAGEMENT, RELAY = "127.0.0.14", 14000, 15000, 14001
 class Pebble:
     """One life of pebble.  It forgets everything when it ends, and signs with other keys afterwards."""
 
+    directory = f"https://ca.test:{PORT}/dir"
+
     def __init__(self, lab, http_port=80, tls_port=443, **environment):
         self.lab = lab
         folder = lab.scratch / "pebble"
@@ -29,7 +31,6 @@ class Pebble:
             "certificateValidityPeriod": environment.pop("validity", 0) or 7776000}}))
         env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0", **environment}
         self.process = lab.start_process("pebble", ["pebble", "-config", config, "-dnsserver", "127.0.0.1:53"], (ADDRESS, PORT), env=env)
-        self.directory = f"https://ca.test:{PORT}/dir"
         self.root = folder / "root.pem"
         self.root.write_text(self.manage("/roots/0"))
 
@@ -130,8 +131,24 @@ def served(port=465, host="mail.example.org", roots=None):
     return leaf, code
 
 
-def field(pem, option):
-    return subprocess.run(["openssl", "x509", "-noout", option], input=pem.encode(), capture_output=True).stdout.decode().strip()
+def sh_text(pem):
+    return subprocess.run(["openssl", "x509", "-noout", "-text"], input=pem.encode(), capture_output=True).stdout.decode()
+
+
+def careless():
+    """A client that takes any certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def sign_again(lab, stem, days):
+    """The certificate that lab.pki made with this stem, for another lifetime."""
+    folder = lab.pki.dir
+    subprocess.run(["openssl", "x509", "-req", "-in", folder / f"{stem}.csr", "-CA", lab.pki.ca, "-CAkey", folder / "ca.key", "-CAcreateserial",
+                    "-days", days, "-extfile", folder / f"{stem}.ext", "-out", folder / f"{stem}.pem"], check=True, capture_output=True)
+    with open(folder / f"{stem}.pem", "a", encoding="ascii") as out:
+        out.write(lab.pki.ca.read_text())
 
 
 def here():
