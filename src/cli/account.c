@@ -1,4 +1,4 @@
-/* The account that the daemon runs as, on a machine that has none yet. */
+/* What a machine needs for the daemon and has not yet: the account that it runs as, and the running service. */
 #include "files.h"
 
 #include <errno.h>
@@ -19,20 +19,21 @@ bool account_exists(void)
     return getpwnam_r(DAEMON_USER, &entry, strings, sizeof(strings), &user) == 0 && user != NULL;
 }
 
-/* What it says goes nowhere: whether it worked is seen by its result. */
-static void run_quietly(char *const *argv)
+/* What it says goes nowhere.  True: it ended with 0. */
+static bool run_quietly(char *const *argv)
 {
     posix_spawn_file_actions_t actions;
     pid_t child;
-    int status;
+    int status = -1;
     if (access(argv[0], X_OK) < 0 || posix_spawn_file_actions_init(&actions) != 0)
-        return;
+        return false;
     bool ok = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0) == 0 &&
               posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0) == 0 &&
               posix_spawn(&child, argv[0], &actions, NULL, argv, environ) == 0;
     posix_spawn_file_actions_destroy(&actions);
     while (ok && waitpid(child, &status, 0) < 0 && errno == EINTR)
         continue;
+    return ok && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 int account_make(struct err *err)
@@ -61,4 +62,13 @@ int account_make_home(struct err *err)
     if (chown(DAEMON_HOME, user->pw_uid, user->pw_gid) < 0)
         return err_set(err, "cannot give %s to %s: %s", DAEMON_HOME, DAEMON_USER, strerror(errno));
     return 0;
+}
+
+enum service_state service_start(void)
+{
+    static const char *const know[] = {"/bin/systemctl", "cat", "sendas.service", NULL};
+    static const char *const start[] = {"/bin/systemctl", "enable", "--now", "sendas.service", NULL};
+    if (access("/run/systemd/system", F_OK) < 0 || !run_quietly((char *const *)know))
+        return SERVICE_NONE;
+    return run_quietly((char *const *)start) ? SERVICE_STARTED : SERVICE_FAILED;
 }

@@ -14,6 +14,10 @@ int account_make(struct err *err);
 /* Its folder, where there is none. */
 int account_make_home(struct err *err);
 
+/* Enables and starts sendas.service, where systemd runs and knows it. */
+enum service_state { SERVICE_NONE = 0, SERVICE_STARTED, SERVICE_FAILED };
+enum service_state service_start(void);
+
 /* Everything before the last slash; "." when there is none. */
 struct slice directory_of(const char *path);
 /* `path` without links and dots, made if it is not there. */

@@ -54,6 +54,7 @@ struct setup {
     size_t n_passwords;
     struct records records;
     struct setup_texts done, left; /* what was done, what is left to do */
+    bool started;                  /* the service, by us */
     bool no_memory;
 };
 

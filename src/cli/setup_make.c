@@ -462,6 +462,23 @@ static bool needs_keys(const struct setup *s)
     return s->config == NULL || !s->domain_configured;
 }
 
+/* A new configuration is served from now on; one that was there is its owner's to start.  There is nothing to serve yet
+ * where the certificate that it names has to come first. */
+static void start_service(struct setup *s)
+{
+    const struct config *c = s->config;
+    bool ready = c->tls.acme != NULL || (exists(c->tls.certificate) && exists(c->tls.key));
+    if (!is_installed(s) || strcmp(s->config_path, CONFIG_DEFAULT_PATH) != 0 || geteuid() != 0 || s->world != NULL ||
+        !ready)
+        return;
+    enum service_state state = service_start();
+    s->started = state == SERVICE_STARTED;
+    if (s->started)
+        setup_tell(s, &s->done, "started the service sendas, now and at every boot");
+    else if (state == SERVICE_FAILED)
+        setup_tell(s, &s->left, "See why the service does not start: journalctl -u sendas");
+}
+
 int setup_make(struct setup *s, const struct cli_args *args, struct err *err)
 {
     if (find_places(s, args, err) < 0)
@@ -470,7 +487,8 @@ int setup_make(struct setup *s, const struct cli_args *args, struct err *err)
     if (exists(s->config_path) && read_config(s, err) < 0)
         return -1;
     open_dns(s);
-    if (s->config == NULL) {
+    bool new = s->config == NULL;
+    if (new) {
         find_addresses(s);
         if (find_hostname(s, err) < 0)
             return -1;
@@ -479,5 +497,7 @@ int setup_make(struct setup *s, const struct cli_args *args, struct err *err)
         (needs_keys(s) && make_keys(s, err) < 0) || make_config(s, err) < 0 || read_config(s, err) < 0 ||
         complete_addresses(s, err) < 0 || make_user(s, err) < 0 || adopt_all(s, err) < 0 || make_records(s, err) < 0)
         return -1;
+    if (new)
+        start_service(s);
     return s->no_memory ? err_set(err, "out of memory") : 0;
 }

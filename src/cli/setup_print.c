@@ -210,7 +210,8 @@ static void print_left(const struct setup *s)
     for (size_t i = 0; i < s->left.n; i++)
         print_step(++number, s->left.v[i]);
     if (s->dir_option == NULL) {
-        print_step(++number, "Start: systemctl enable --now sendas");
+        if (!s->started)
+            print_step(++number, "Start: systemctl enable --now sendas");
         print_step(++number, "See whether all is well, now and later: sendas check");
         return;
     }
