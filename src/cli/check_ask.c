@@ -1,7 +1,7 @@
 /* The world of `sendas check`: what was asked once is answered from then on; what is new is asked when all checks have
  * said what they need.
  *
- * Every question has its time, and all of them have an end, so that a run is short however many servers are silent. */
+ * All questions have an end, so that a run is short however many servers are silent. */
 #include "check.h"
 
 #include "sendas/dns.h"
@@ -16,8 +16,7 @@
 enum {
     QUESTIONS_MAX = 2000,
     ANSWERS_MEMORY_MAX = 64 * 1024 * 1024,
-    DNS_MS = 5000,         /* a question */
-    DNS_END_MS = 7500,     /* all of them: from then on nothing more is asked */
+    DNS_END_MS = 7500,     /* all questions: from then on none is asked or answered */
     CONTACT_MS = 5000,     /* a connection, to its end */
     CONTACT_END_MS = 9000, /* all of them */
     GATHER_MS = 10         /* answers that come together are judged together */
@@ -60,10 +59,9 @@ struct check_asker {
 
 /* ---- questions ------------------------------------------------------------------------------- */
 
-static int64_t time_left(const struct check_asker *k, int64_t end_ms, int64_t at_most_ms)
+static int64_t time_left(const struct check_asker *k, int64_t end_ms)
 {
-    int64_t left = k->begun + end_ms - clock_mono_ms();
-    return left < at_most_ms ? left : at_most_ms;
+    return k->begun + end_ms - clock_mono_ms();
 }
 
 static void answered(struct question *q)
@@ -134,7 +132,7 @@ static void on_dns_timeout(evutil_socket_t fd, short what, void *ctx)
 /* False: it cannot be asked, now or ever. */
 static bool ask_dns(struct check_asker *k, const char *name, unsigned type)
 {
-    int64_t ms = time_left(k, DNS_END_MS, DNS_MS);
+    int64_t ms = time_left(k, DNS_END_MS);
     struct timeval limit = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
     struct question *q = question_new(k, KIND_DNS);
     if (q == NULL)
@@ -218,7 +216,7 @@ static void on_survey(void *ctx, const struct dns_survey *s)
 
 static bool begin_survey(struct check_asker *k, const char *name, unsigned type)
 {
-    int64_t ms = time_left(k, DNS_END_MS, DNS_MS);
+    int64_t ms = time_left(k, DNS_END_MS);
     struct question *q = question_new(k, KIND_SURVEY);
     if (q == NULL)
         return false;
@@ -264,12 +262,12 @@ static void on_reached(void *ctx, const struct check_reached *reached)
 
 static bool begin_contact(struct check_asker *k, const struct check_contact *who)
 {
-    int64_t ms = time_left(k, CONTACT_END_MS, CONTACT_MS);
+    int64_t ms = time_left(k, CONTACT_END_MS);
     struct question *q = question_new(k, KIND_CONTACT);
     if (q == NULL)
         return false;
     q->to = *who;
-    q->connection = check_connection_new(k->base, who, ms > 0 ? ms : 0, on_reached, q);
+    q->connection = check_connection_new(k->base, who, ms > CONTACT_MS ? CONTACT_MS : ms > 0 ? ms : 0, on_reached, q);
     if (q->connection == NULL) {
         snprintf(q->reached.failure, sizeof(q->reached.failure), "out of memory");
         answered(q);

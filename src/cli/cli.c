@@ -38,9 +38,10 @@ static const struct cli_command commands[] = {
      "  --format json    a list of {name, type, ttl, value}\n",
      cli_dns},
     {"check", "check [DOMAIN] [--json] [-c FILE]", "look at what is really published and reachable",
-     "Asks DNS for the records of DOMAIN, or of all domains, and of this host, tries to connect to a mail server,\n"
-     "looks at certificate and files; then tells what large receivers will make of it.  Run it as root, on the\n"
-     "server itself.  Exit code 0: nothing failed (there may be warnings).\n"
+     "Looks from outside in, as receivers do: asks DNS for the records of DOMAIN, or of all domains, and of this host,\n"
+     "tries to connect to large receivers, looks at the running daemon, its certificate and files; then tells what\n"
+     "receivers will make of mail from here.  Run it as root, on the server itself.  Exit code 0: nothing failed (there\n"
+     "may be warnings).\n"
      "  --json   one JSON document instead of text\n",
      cli_check},
     {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list [--json] [--refresh] | retire DOMAIN SELECTOR [--force]",

@@ -1,7 +1,7 @@
-"""Domains as their owners publish them: a root, TLDs, reverse zones and one signed zone a domain on two authoritative servers.
+"""Domains as their owners publish them: a root, TLDs and one signed zone a domain on two authoritative servers.
 
     127.0.0.153      unbound, the resolver of sendas here
-    192.0.2.53       nsd: the root, every TLD and reverse zone, and ns1.example: every domain
+    192.0.2.53       nsd: the root, every TLD, arpa in one zone, and ns1.example: every domain
     192.0.2.54       Knot: ns2.example: every domain
     192.0.2.55       nobody: ns3.example
     203.0.113.25     the MX of gmail.com, outlook.com, yahoo.com and icloud.com: it greets
@@ -20,7 +20,6 @@ from .world import replace_file, sh
 RESOLVER, NS1, NS2, NS3 = "127.0.0.153", "192.0.2.53", "192.0.2.54", "192.0.2.55"
 GREETS, REFUSES, DROPS = "203.0.113.25", "203.0.113.26", "203.0.113.27"
 GREETS6 = "2001:db8:2::25"
-REVERSE4, REVERSE6 = "100.51.198.in-addr.arpa", "1.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa"
 RECEIVERS = ("gmail.com", "outlook.com", "yahoo.com", "icloud.com")
 
 
@@ -39,7 +38,7 @@ class Published:
     def __init__(self, lab):
         self.lab, self.dir = lab, lab.scratch / "published"
         self.dir.mkdir()
-        self.domains, self.extra, self.reverse = {}, [], []     # extra: records of org, com and net, in full
+        self.domains, self.extra, self.reverse = {}, [], []     # extra: records of com, org and net, in full
         self.trust_anchor = self.dir / "root.key"
         for address in (NS1, NS2, NS3, GREETS, REFUSES, DROPS):
             sh("ip", "address", "add", f"{address}/32", "dev", "lo")
@@ -94,7 +93,7 @@ class Published:
         first["example"], key = self._sign("example.", "example", tld)
         root = self._soa(".", "ns1.example.") + "example. 60 IN NS ns1.example.\nns1.example. 60 IN A " + NS1 + "\n"
         root += (self.dir / f"{key.name}.ds").read_text()
-        for zone in ("com", "org", "net", REVERSE4, REVERSE6):
+        for zone in ("com", "org", "net", "arpa"):
             lines = [line for line in self.extra + self.reverse if line.split()[0].endswith(f".{zone}.")]
             path = self.dir / f"{zone}.zone"
             path.write_text((self._soa(f"{zone}.", "ns1.example.") + "\n".join(lines) + "\n").replace("SERIAL", "1"))
