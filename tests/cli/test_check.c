@@ -48,9 +48,12 @@ static bool authorities(void *ctx, const char *name, unsigned type, struct check
     return true;
 }
 
+static struct strbuf contacted; /* "ADDRESS@PORT<SOURCE ", a talk each */
+
 static bool contact(void *ctx, const struct check_contact *who, struct check_reached *ret)
 {
-    (void)ctx, (void)who;
+    (void)ctx;
+    strbuf_addf(&contacted, "%s@%u<%s ", who->address, who->port, who->source);
     *ret = (struct check_reached){.error = ECONNREFUSED};
     return true;
 }
@@ -100,6 +103,7 @@ static void teardown(void)
     arena_free(&run.memory);
     strbuf_free(&zone.asked);
     zone = (struct zone){0};
+    strbuf_free(&contacted);
     routes[0] = routes[1] = local = NULL;
     config_free(&config);
 }
@@ -831,6 +835,68 @@ START_TEST(ports)
 }
 END_TEST
 
+#define MX(domain, host, v4)                                                                                           \
+    {domain, ZONE_MX, host, 0},                                                                                        \
+    {                                                                                                                  \
+        host, ZONE_A, v4, 0                                                                                            \
+    }
+
+static const struct {
+    struct zone_row rows[12];
+    const char *bind, *route6;
+    const char *relay; /* in delivery.routes */
+    const char *contacted;
+} ask_rows[] = {
+    {{MX("gmail.com", "mx.g", "192.0.2.7"), MX("yahoo.com", "mx.y", "192.0.2.8")},
+     NULL,
+     NULL,
+     NULL,
+     "192.0.2.7@25< 192.0.2.8@25< "},
+    {{MX("gmail.com", "mx.g", "192.0.2.7"), {"mx.g", ZONE_AAAA, "2001:db8::7", 0}}, NULL, NULL, NULL, "192.0.2.7@25< "},
+    {{MX("gmail.com", "mx.g", "192.0.2.7"), {"mx.g", ZONE_AAAA, "2001:db8::7", 0}},
+     NULL,
+     "2001:db8::1",
+     NULL,
+     "192.0.2.7@25< 2001:db8::7@25< "},
+    {{MX("gmail.com", "mx.g", "192.0.2.7"), {"mx.g", ZONE_AAAA, "2001:db8::7", 0}},
+     "192.0.2.1",
+     "2001:db8::1",
+     NULL,
+     "192.0.2.7@25<192.0.2.1 "},
+    {{MX("example.com", "in.e", "192.0.2.9")},
+     NULL,
+     NULL,
+     NULL,
+     "192.0.2.9@25< "}, /* where nobody knows the large ones */
+    {{MX("gmail.com", "mx.g", "192.0.2.7"), {"relay", ZONE_A, "192.0.2.5", 0}}, NULL, NULL, "relay", "192.0.2.5@587< "},
+    {{MX("gmail.com", "mx.g", "192.0.2.7")}, NULL, NULL, "192.0.2.5", "192.0.2.5@587< "},
+};
+
+START_TEST(ports_asked)
+{
+    char bind[64] = "", relay[64] = "", all[] = "*", *binds[] = {bind};
+    struct config_route route = {.domain = all, .host = relay, .port = 587};
+    struct config_domain domain = {.name = domain_name};
+    snprintf(bind, sizeof(bind), "%s", ask_rows[_i].bind == NULL ? "" : ask_rows[_i].bind);
+    snprintf(relay, sizeof(relay), "%s", ask_rows[_i].relay == NULL ? "" : ask_rows[_i].relay);
+    config->delivery.bind = binds;
+    config->delivery.n_bind = bind[0] != '\0';
+    config->delivery.routes = &route;
+    config->delivery.n_routes = relay[0] != '\0';
+    config->domains = &domain;
+    config->n_domains = 1;
+    routes[1] = ask_rows[_i].route6;
+    begin(ask_rows[_i].rows);
+    check_port25(&run);
+    ck_assert_str_eq(strbuf_str(&contacted), ask_rows[_i].contacted);
+    expect(CHECK_FAIL, false, "refused", "");
+    config->delivery.bind = NULL;
+    config->delivery.routes = NULL;
+    config->domains = NULL;
+    config->delivery.n_bind = config->delivery.n_routes = config->n_domains = 0;
+}
+END_TEST
+
 static const struct {
     struct check_daemon facts;
     enum check_status status;
@@ -1143,6 +1209,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, dkim_keys);
     tcase_add_loop_test(t, certificates, 0, ARRAY_LEN(certificate_rows));
     tcase_add_loop_test(t, ports, 0, ARRAY_LEN(port_rows));
+    tcase_add_loop_test(t, ports_asked, 0, ARRAY_LEN(ask_rows));
     tcase_add_loop_test(t, daemons, 0, ARRAY_LEN(daemon_rows));
     tcase_add_loop_test(t, addresses, 0, ARRAY_LEN(address_rows));
     tcase_add_test(t, foreign_addresses);
