@@ -317,7 +317,7 @@ static const struct dns_row {
      CHECK_FAIL,
      false,
      "2 SPF records",
-     "at example.com: v=spf1 ip4:198.51.100.1 ip4:198.51.100.2 ip4:192.0.2.1 ~all"},
+     "at example.com: v=spf1 ip4:198.51.100.2 IP4:198.51.100.1 ip4:192.0.2.1 ~all"},
     {spf,
      {GOOD_HOST, {"example.com", ZONE_TXT, SPF, 0}, {"example.com", ZONE_TXT, "v=spf1 redirect=o.example", 0}},
      CHECK_FAIL,
