@@ -96,6 +96,17 @@ static const char *state_of(const struct key_view *v)
     return config_key_state_name(v->config->state);
 }
 
+/* A newer key of the same kind that took up signing: the older one has done its work. */
+static const struct key_view *successor_of(const struct key_view *all, size_t n, const struct key_view *v)
+{
+    for (size_t i = 0; i < n; i++)
+        if (&all[i] > v && all[i].domain == v->domain && all[i].key != NULL && v->key != NULL &&
+            v->config->state == CONFIG_KEY_ACTIVE && all[i].config->state == CONFIG_KEY_WAITING && all[i].published &&
+            dkim_key_algorithm(all[i].key) == dkim_key_algorithm(v->key))
+            return &all[i];
+    return NULL;
+}
+
 /* The second line of a key, where there is more to say. */
 static void print_detail(const struct key_view *v)
 {
@@ -124,6 +135,7 @@ static void print_text(const struct key_view *v, size_t n)
 {
     printf("%-24s %-12s %-15s %5s  %-8s  %s\n", "DOMAIN", "SELECTOR", "ALGORITHM", "BITS", "STATE", "FILE");
     for (size_t i = 0; i < n; i++) {
+        const struct key_view *successor = successor_of(v, n, &v[i]);
         char bits[16] = "";
         if (v[i].key != NULL)
             snprintf(bits, sizeof(bits), "%u", dkim_key_bits(v[i].key));
@@ -131,6 +143,9 @@ static void print_text(const struct key_view *v, size_t n)
                v[i].key == NULL ? "-" : dkim_algorithm_name(dkim_key_algorithm(v[i].key)), bits, state_of(&v[i]),
                v[i].config->path);
         print_detail(&v[i]);
+        if (successor != NULL)
+            printf("    %s signs too now; to retire this one: sendas key retire %s %s\n", successor->config->selector,
+                   v[i].domain->name, v[i].config->selector);
     }
 }
 

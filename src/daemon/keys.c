@@ -31,7 +31,7 @@ struct watched {
 
 struct key_watch {
     struct daemon *daemon;
-    struct event *timer;
+    struct event *timer, *save_timer;
     struct intake_settings *settings; /* whose keys are watched */
     struct watched *v;                /* in the order of the configuration */
     size_t n;
@@ -58,7 +58,7 @@ static void run_save(void *arg)
     job->failed = file_write(strbuf_str(&job->watch->path), strbuf_slice(&job->text), 0640, &job->err) < 0;
 }
 
-static void save(struct key_watch *w);
+static void save_soon(struct key_watch *w);
 
 static void on_saved(void *arg)
 {
@@ -70,14 +70,16 @@ static void on_saved(void *arg)
     strbuf_free(&job->text);
     free(job);
     w->saving = false;
-    if (w->changed && w->daemon->workers != NULL) /* at the end daemon_keys_free writes what is left */
-        save(w);
+    if (w->changed)
+        save_soon(w);
 }
 
 /* On a worker: the disk may be slow.  What changes meanwhile is written after it. */
-static void save(struct key_watch *w)
+static void on_save_timer(evutil_socket_t fd, short what, void *ctx)
 {
-    w->changed = true;
+    struct key_watch *w = ctx;
+
+    (void)fd, (void)what;
     if (w->saving)
         return;
     struct save_job *job = calloc(1, sizeof(*job));
@@ -88,10 +90,20 @@ static void save(struct key_watch *w)
         workers_submit(w->daemon->workers, WORK_SIGN, run_save, on_saved, job) < 0) {
         strbuf_free(&job->text);
         free(job);
-        return; /* the next look tries again; the end of the daemon does */
+        return; /* the next look tries again, or the end of the daemon */
     }
     w->saving = true;
     w->changed = false;
+}
+
+/* Many looks make one file: the more keys there are, the more.  At the end daemon_keys_free writes what is left. */
+static void save_soon(struct key_watch *w)
+{
+    const struct timeval delay = {.tv_sec = (time_t)(1 + w->n / 500)};
+
+    w->changed = true;
+    if (!w->saving && !evtimer_pending(w->save_timer, NULL))
+        evtimer_add(w->save_timer, &delay);
 }
 
 /* ---- telling -------------------------------------------------------------------------------------------- */
@@ -228,7 +240,7 @@ static void on_look(void *ctx, const struct dns_survey *survey)
     for (size_t i = first; i < end; i++)
         if (w->v[i].looks > 0)
             tell(&w->v[i]);
-    save(w);
+    save_soon(w);
     schedule(w);
 }
 
@@ -355,8 +367,9 @@ int daemon_keys_start(struct daemon *d, struct err *err)
     d->key_watch = w;
     w->daemon = d;
     w->timer = evtimer_new(d->base, on_timer, w);
+    w->save_timer = evtimer_new(d->base, on_save_timer, w);
     keys_memory_path(d->settings->config->queue.path, &w->path);
-    if (w->timer == NULL || w->path.failed)
+    if (w->timer == NULL || w->save_timer == NULL || w->path.failed)
         return err_set(err, "out of memory");
     if (keys_memory_load(strbuf_str(&w->path), &w->memory, &why) < 0)
         log_event(LOG_LEVEL_WARN, "keys", LOG_STR("error", why.text));
@@ -391,6 +404,8 @@ void daemon_keys_free(struct daemon *d)
     strbuf_free(&text);
     if (w->timer != NULL)
         event_free(w->timer);
+    if (w->save_timer != NULL)
+        event_free(w->save_timer);
     keys_memory_free(&w->memory);
     strbuf_free(&w->path);
     free(w);

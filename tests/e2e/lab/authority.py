@@ -76,7 +76,7 @@ class Clock:
             return ()
         if self.library is None:
             raise RuntimeError("libfaketime is not there: apt-get install faketime")
-        return ("env", f"LD_PRELOAD={self.library}", f"FAKETIME_TIMESTAMP_FILE={self.file}", "FAKETIME_CACHE_DURATION=1")
+        return ("env", f"LD_PRELOAD={self.library}", f"FAKETIME_TIMESTAMP_FILE={self.file}", "FAKETIME_NO_CACHE=1")
 
     def step(self, daemon, seconds):
         if SANITIZED:
