@@ -330,7 +330,7 @@ static const struct {
      "v=spf1 mx ~all"},
     {{{"example.com", ZONE_TXT, "v=spf1 mx ~all", 0}, {"example.com", ZONE_TXT, "v=spf1 a -all", 0}},
      "example.com",
-     "v=spf1 mx a ip4:192.0.2.1 ~all",
+     "v=spf1 a mx ip4:192.0.2.1 ~all",
      "replace",
      "v=spf1 mx ~all  AND  v=spf1 a -all"},
     {{{"example.com", ZONE_TXT, "v=spf1 ip4:192.0.2.0/24 ?all", 0}},
