@@ -429,12 +429,12 @@ static int make_user(struct setup *s, struct err *err)
     if (users_save(path, s->users, err) < 0 || give_to_daemon(path, 0640, err) < 0)
         return -1;
     for (size_t i = 0; i < s->n_passwords; i++)
-        strbuf_addf(&labels, "%s%s", i > 0 ? ", " : "password ", s->passwords[i].label);
+        strbuf_addf(&labels, "%s%s", i > 0 ? ", " : "", s->passwords[i].label);
     if (is_new)
-        setup_tell(s, &s->done, "made the user %s, who may write as any address of %s (%s)", s->user, s->domain,
-                   strbuf_str(&labels));
+        setup_tell(s, &s->done, "made the user %s (login for: %s), who may write as any address of %s", s->user,
+                   strbuf_str(&labels), s->domain);
     else
-        setup_tell(s, &s->done, "made new passwords of %s (%s)", s->user, strbuf_str(&labels));
+        setup_tell(s, &s->done, "made logins of %s for: %s", s->user, strbuf_str(&labels));
     strbuf_free(&labels);
     return 0;
 }

@@ -115,19 +115,21 @@ static const char *describe_confirmation(struct setup *s)
                       s->user, hosts);
 }
 
+enum { LABEL_WIDTH = 18 };
+
 static void print_field(const char *label, const char *value)
 {
-    printf("  %-20s %s\n", label, value);
+    printf("  %s:%*s %s\n", label, (int)(LABEL_WIDTH - strlen(label)), "", value);
 }
 
-static void print_password(const struct setup *s, const char *label, const char *const *labels)
+static void print_password(struct setup *s, const char *label, const char *const *labels)
 {
     const char *password = find_password(s, labels);
     if (password != NULL)
         print_field(label, password);
     else
-        printf("  %-20s the one that was made before; a new one is made by\n  %-20s sendas user add %s --label %s\n",
-               label, "", s->user, labels[0]);
+        print_field(label,
+                    setup_text(s, "(made before; for a new one: sendas user add %s --label %s)", s->user, labels[0]));
 }
 
 static void print_gmail(struct setup *s)
@@ -151,8 +153,7 @@ static void print_gmail(struct setup *s)
                                  s->user, describe_confirmation(s)));
 }
 
-static void print_client(const struct setup *s, const char *title, const char *authentication,
-                         const char *const *labels)
+static void print_client(struct setup *s, const char *title, const char *authentication, const char *const *labels)
 {
     printf("%s\n\n", title);
     print_field("Server", s->hostname);
@@ -163,7 +164,7 @@ static void print_client(const struct setup *s, const char *title, const char *a
     print_password(s, "Password", labels);
 }
 
-static void print_clients(const struct setup *s)
+static void print_clients(struct setup *s)
 {
     printf("\n---- Thunderbird, K-9 ----------------------------------------------------------\n\n");
     print_client(s, "Thunderbird: Account Settings > Outgoing Server (SMTP) > Add:", "Normal password",

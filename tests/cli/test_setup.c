@@ -180,6 +180,12 @@ START_TEST(setup_makes_everything_once)
         "465",
         "tls/fullchain.pem",
     };
+    /* what scripts look for: the first line that has the word is the password itself */
+    const char *password = strcasestr(out, "password");
+    ck_assert_ptr_nonnull(password);
+    ck_assert_uint_eq(strspn(password + strlen("password: ") + strspn(password + strlen("password: "), " "),
+                             "-23456789abcdefghjkmnpqrstuvwxyz"),
+                      CLI_PASSWORD_SIZE - 1);
     for (size_t i = 0; i < ARRAY_LEN(words); i++)
         ck_assert_msg(strstr(out, words[i]) != NULL, "%s: %s", words[i], out);
     for (size_t i = 0; i < ARRAY_LEN(made); i++) {
