@@ -265,6 +265,7 @@ START_TEST(test_prove)
     struct made old = make(HOST, "DNS:" HOST, &middle, -7200, -3600),
                 early = make(HOST, "DNS:" HOST, &middle, 60, 3600);
     struct made foreign = make("www", "DNS:www.example.test", &middle, -60, 3600);
+    struct made namesake = make("Test middle", NULL, &root, -60, 3600);
     struct slice key = pem_key(leaf.key);
     struct err err;
 
@@ -274,6 +275,7 @@ START_TEST(test_prove)
                      0); /* by a root, for all we know */
     refused(pem(leaf.x, other.x, NULL), key, "certificate 1 of the chain");
     refused(pem(leaf.x, middle.x, other.x), key, "certificate 2 of the chain");
+    refused(pem(leaf.x, namesake.x, NULL), key, "certificate 1 of the chain"); /* the issuer's name, not its key */
     refused(pem(middle.x, leaf.x, NULL), key, "for another key");
     refused(pem(leaf.x, middle.x, NULL), pem_key(middle.key), "for another key");
     refused(pem(old.x, middle.x, NULL), pem_key(old.key), "expired");
@@ -284,6 +286,7 @@ START_TEST(test_prove)
     drop(&old);
     drop(&early);
     drop(&foreign);
+    drop(&namesake);
 }
 END_TEST
 

@@ -22,7 +22,7 @@ class Pebble:
         self.lab = lab
         folder = lab.scratch / "pebble"
         folder.mkdir(exist_ok=True)
-        self.chain, self.key = lab.pki.issue("ca.test")
+        self.chain, self.key = lab.pki.issue("ca.test", "ca.hosts")
         config = folder / "config.json"
         config.write_text(json.dumps({"pebble": {
             "listenAddress": f"{ADDRESS}:{PORT}", "managementListenAddress": f"{ADDRESS}:{MANAGEMENT}", "certificate": self.chain,
