@@ -5,7 +5,7 @@
 # its description where there is one; or +file, or +directory.
 _sendas_next()
 {
-    local program="$1" file='' n=$(($# - 1)) word='' usage='' form=''
+    local program="$1" file='' n=$(($# - 1)) word='' help='' usage='' form='' places=''
     shift
     while [ "$n" -gt 0 ]; do # -c FILE may stand anywhere: take it out
         word=$1 n=$((n - 1))
@@ -25,7 +25,8 @@ _sendas_next()
         return
     fi
     # "key new DOMAIN [--type rsa|ed25519] | list": the action, if there are some, then what stands behind it.
-    usage=$("$program" "$1" --help 2>/dev/null | awk '/^$/ { exit } { printf "%s ", $0 }' |
+    help=$("$program" "$1" --help 2>/dev/null)
+    usage=$(printf '%s\n' "$help" | awk '/^$/ { exit } { printf "%s ", $0 }' |
         sed 's/  */ /g; s/ $//; s/^usage: sendas [a-z]* *//')
     case $usage in
         '')
@@ -38,17 +39,26 @@ _sendas_next()
             fi
             form=$(printf '%s\n' "$usage" | awk -F ' [|] ' -v action="$2" '{ for (i = 1; i <= NF; i++) {
                 split($i, w, " "); if (w[1] == action) print substr($i, length(action) + 2) } }')
-            word=$1
             shift 2
             ;;
         *)
-            form=$usage word=$1
+            form=$usage
             shift
             ;;
     esac
-    _sendas_places "$form" "$@" | while read -r n; do
-        _sendas_values "$n" "$program" "$file" "$word" "$@"
+    places=$(_sendas_places "$form" "$@")
+    printf '%s\n' "$places" | grep -v '^-' | while read -r word; do
+        _sendas_values "$word" "$program" "$file" "$@"
     done
+    printf '%s\n' "$help" | awk -v places="$places" '
+        $1 ~ /^--/ { text = $0; sub(/^ *[^ ]+( [^ ]+)?  +/, "", text); about[$1] = text }
+        END {
+            about["-c"] = "the configuration"
+            n = split(places, place, "\n")
+            for (i = 1; i <= n; i++)
+                if (place[i] ~ /^-/)
+                    print place[i] "\t" about[place[i]]
+        }'
 }
 
 # $1: "DOMAIN [--type rsa|ed25519]"; then the words that stand there already.  Prints what the usage line has at this place:
@@ -87,21 +97,21 @@ _sendas_places()
     }' "$@"
 }
 
-# $1: a word of the usage line; $2: the program; $3: the configuration, or ""; $4: the command; then its arguments.
+# $1: a word of the usage line; $2: the program; $3: the configuration, or ""; then the words behind command and action.
 _sendas_values()
 {
-    local kind="$1" program="$2" file="$3" command="$4" domain=''
-    shift 4
+    local kind="$1" program="$2" file="$3" domain=''
+    shift 3
     case $kind in
-        -c) printf '%s\tthe configuration\n' -c ;;
-        -*) "$program" "$command" --help 2>/dev/null | awk -v option="$kind" '
-                $1 == option { text = $0; sub(/^ *[^ ]+( [A-Z]+)?  +/, "", text) } END { print option "\t" text }' ;;
         FILE) echo +file ;;
         DIR) echo +directory ;;
         [a-z]*'|'*) printf '%s\n' "$kind" | tr '|' '\n' ;;
-        DOMAIN | D) "$program" key list ${file:+-c "$file"} 2>/dev/null | awk 'NR > 1 && !seen[$1]++ { print $1 }' ;;
+        DOMAIN | D) "$program" key list ${file:+-c "$file"} 2>/dev/null | awk 'NR > 1 && /^[^ ]/ && !seen[$1]++ { print $1 }' ;;
         SELECTOR)
-            for domain in "$@"; do :; done
+            while [ $# -gt 0 ]; do
+                case $1 in -*) ;; *) domain=$1 ;; esac
+                shift
+            done
             "$program" key list ${file:+-c "$file"} 2>/dev/null | awk -v domain="$domain" 'NR > 1 && $1 == domain { print $2 }'
             ;;
         ADDRESS) "$program" user list ${file:+-c "$file"} 2>/dev/null | awk '/^[^ ]+@/ && !seen[$1]++ { print $1 }' ;;
