@@ -115,6 +115,13 @@ static void add_quoted_printable(struct strbuf *out, struct slice text)
     mime_qp_encode_end(&qp, false, out);
 }
 
+static void add_base64(struct strbuf *out, struct slice text)
+{
+    struct mime_base64_encoder base64 = {0};
+    mime_base64_encode(&base64, text, out);
+    mime_base64_encode_end(&base64, false, out);
+}
+
 static void add_human_part(const struct dsn *d, bool returned, struct strbuf *out)
 {
     struct strbuf text = {.max = DSN_MAX};
@@ -125,9 +132,7 @@ static void add_human_part(const struct dsn *d, bool returned, struct strbuf *ou
                 "Content-Transfer-Encoding: %s\r\n\r\n",
                 language_tag(d->language), encoding);
     if (strcmp(encoding, "base64") == 0) {
-        struct mime_base64_encoder base64 = {0};
-        mime_base64_encode(&base64, strbuf_slice(&text), out);
-        mime_base64_encode_end(&base64, false, out);
+        add_base64(out, strbuf_slice(&text));
     } else if (strcmp(encoding, "quoted-printable") == 0) {
         add_quoted_printable(out, strbuf_slice(&text));
     } else {
@@ -281,18 +286,34 @@ static bool is_plain(struct slice text)
     return plain;
 }
 
-/* RFC 2046 5.2.1: message/rfc822 may not be encoded, so a message that is not plain goes back as its header. */
+/* RFC 2046 5.2.1: message/rfc822 may not be encoded, and no one knows whether all on the way of the DSN take 8-bit.
+ * RFC 6532 3.5: message/global may, for which the header must be UTF-8; the body may be anything. */
 static bool returns_message(const struct dsn *d)
 {
-    return d->whole && d->kind == DSN_FAILED && d->content.n <= DSN_RETURN_MAX && is_plain(d->content);
+    return d->whole && d->kind == DSN_FAILED && d->content.n <= DSN_RETURN_MAX &&
+           (is_plain(d->content) || slice_is_utf8(dsn_header_of(d->content, d->content.n)));
+}
+
+static void add_encoded(struct strbuf *out, const char *type, struct slice text)
+{
+    const char *encoding = choose_encoding(text);
+    bool base64 = strcmp(encoding, "base64") == 0;
+    strbuf_addf(out, "Content-Type: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n", type,
+                base64 ? "base64" : "quoted-printable");
+    if (base64)
+        add_base64(out, text);
+    else
+        add_quoted_printable(out, text);
 }
 
 static void add_original_part(const struct dsn *d, bool returned, struct strbuf *out)
 {
     struct slice header = dsn_header_of(d->content, DSN_HEADER_MAX);
-    if (returned) {
+    if (returned && is_plain(d->content)) {
         strbuf_add_str(out, "Content-Type: message/rfc822\r\n\r\n");
         strbuf_add_slice(out, d->content);
+    } else if (returned) {
+        add_encoded(out, "message/global", d->content);
     } else if (is_plain(header)) {
         strbuf_add_str(out, "Content-Type: text/rfc822-headers\r\n\r\n");
         strbuf_add_slice(out, header);

@@ -39,7 +39,7 @@ struct dsn {
     const struct dsn_recipient *recipients;
     size_t n_recipients;  /* 1 to DSN_RECIPIENTS_MAX */
     struct slice content; /* of the message it is about: its first octets; may be empty */
-    bool whole;           /* they are all of it, and it is to be returned, if that can be done as it is (RET=FULL) */
+    bool whole;           /* they are all of it, and it is to be returned, unless its header is neither ASCII nor UTF-8 (RET=FULL) */
 };
 
 /* The header of a message: what stands before its empty line in its first octets; whole lines only, at most `max`

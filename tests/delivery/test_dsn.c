@@ -267,19 +267,37 @@ START_TEST(test_original_encoded)
 }
 END_TEST
 
-/* RFC 3461 4.3: RET=FULL is for failures; what could not stand on the wire as it is comes as its header. */
+#define HEADER_ONLY      "Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n"
+#define GLOBAL(encoding) "Content-Type: message/global\r\nContent-Transfer-Encoding: " encoding "\r\n\r\n"
+
+/* RFC 3461 4.3: RET=FULL is for failures.  RFC 6532 3.5: what is not seven-bit, or has long lines, comes encoded. */
 static const struct {
     const char *content;
     enum dsn_kind kind;
     bool whole, returned;
+    const char *original;
 } return_rows[] = {
-    {"Subject: x\r\n\r\nbody\r\n", DSN_FAILED, true, true},
-    {"Subject: x\r\n\r\nbody\r\n", DSN_FAILED, false, false},
-    {"Subject: x\r\n\r\nbody\r\n", DSN_DELAYED, true, false},
-    {"Subject: x\r\n\r\nbody\r\n", DSN_RELAYED, true, false},
-    {"Subject: x\r\n\r\nGr\xc3\xbc\xc3\x9f"
+    {"Subject: x\r\n\r\nbody\r\n", DSN_FAILED, true, true,
+     "Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nbody\r\n"},
+    {"Subject: x\r\n\r\nbody\r\n", DSN_FAILED, false, false, HEADER_ONLY},
+    {"Subject: x\r\n\r\nbody\r\n", DSN_DELAYED, true, false, HEADER_ONLY},
+    {"Subject: x\r\n\r\nbody\r\n", DSN_RELAYED, true, false, HEADER_ONLY},
+    {"Subject: x\r\n\r\nbody of many words, and gr\xc3\xbc\xc3\x9f"
      "e\r\n",
-     DSN_FAILED, true, false},
+     DSN_FAILED, true, true,
+     GLOBAL("quoted-printable") "Subject: x\r\n\r\nbody of many words, and gr=C3=BC=C3=9Fe\r\n"},
+    {"Subject: x\r\n\r\nan older way of saying gr\xfc\xdf"
+     "e\r\n",
+     DSN_FAILED, true, true, GLOBAL("quoted-printable") "Subject: x\r\n\r\nan older way of saying gr=FC=DFe\r\n"},
+    {"Subject: gr\xc3\xbc\xc3\x9f"
+     "e, and ASCII\r\n\r\nbody\r\n",
+     DSN_FAILED, true, true, GLOBAL("quoted-printable") "Subject: gr=C3=BC=C3=9Fe, and ASCII\r\n\r\nbody\r\n"},
+    {"X: \xe6\x97\xa5\xe6\x9c\xac\r\n\r\n", DSN_FAILED, true, true, GLOBAL("base64") "WDog5pel5pysDQoNCg=="},
+    {"Subject: gr\xfc\xdf"
+     "e, and ASCII\r\n\r\nbody\r\n",
+     DSN_FAILED, true, false,
+     "Content-Type: text/rfc822-headers\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
+     "Subject: gr=FC=DFe, and ASCII\r\n"},
 };
 
 START_TEST(test_returned)
@@ -292,9 +310,8 @@ START_TEST(test_returned)
     d.whole = return_rows[_i].whole;
     struct strbuf out = build(&d);
     struct parsed p = parse(strbuf_slice(&out));
-    ck_assert_slice_eq(p.original, return_rows[_i].returned
-                                       ? "Content-Type: message/rfc822\r\n\r\nSubject: x\r\n\r\nbody\r\n"
-                                       : "Content-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n");
+    ck_assert_slice_eq(p.original, return_rows[_i].original);
+    ck_assert(slice_is_ascii(strbuf_slice(&out)));
     ck_has(p.human, return_rows[_i].returned ? "Your message is attached." : "The header of your message is attached.");
     strbuf_free(&out);
 }
