@@ -411,8 +411,10 @@ START_TEST(test_users_change)
     ck_assert(submission_logins_changed(shared));
     ck_assert_ptr_null(submission_last_use(shared, "ann@example.com", "gmail", &at));
     ck_assert_ptr_nonnull(submission_last_use(shared, "ann@example.com", "phone", &at));
+    ck_assert_ptr_nonnull(accounts_find(shared_accounts(shared), "bob@example.com"));
     ends(bob, 0, 0, true);
     submission_users_changed(shared, fewer);
+    ck_assert_ptr_null(accounts_find(shared_accounts(shared), "bob@example.com"));
     ck_assert_ptr_null(submission_last_use(shared, "bob@example.com", "gmail", &at));
     ck_assert_int_eq(submission_logins_save(shared, 0, 0, &text), 0);
     ck_assert_ptr_null(strstr(strbuf_str(&text), "bob"));
