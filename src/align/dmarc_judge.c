@@ -163,8 +163,7 @@ static void judge_above(struct judge *j, struct dmarc_judgement *ret)
     dmarc_walk_finish(&walk, j->arena, j->dns);
     const struct dmarc_found *found = dmarc_walk_policy(&walk);
     if (walk.failed) {
-        ret->found = DMARC_FOUND_UNKNOWN;
-        note(j, false, "DNS gave no answer for the DMARC record of %s", align_show(walk.failed_at).text);
+        note(j, false, "DNS gave no answer whether a DMARC record of %s holds for it", align_show(walk.failed_at).text);
     } else if (found != NULL && !found->record.bad_policy) {
         *ret = (struct dmarc_judgement){DMARC_FOUND_ABOVE, found->record.text, found->domain, .usable = true};
         ret->policy = lowered(found->record.has_sp ? found->record.sp : found->record.p, found->record.testing);

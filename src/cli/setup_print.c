@@ -128,8 +128,8 @@ static void print_password(struct setup *s, const char *label, const char *const
     if (password != NULL)
         print_field(label, password);
     else
-        print_field(label,
-                    setup_text(s, "(made before; for a new one: sendas user add %s --label %s)", s->user, labels[0]));
+        print_field(label, setup_text(s, "(%sone more: sendas user add %s --label %s)",
+                                      s->n_passwords == 0 ? "made before; " : "", s->user, labels[0]));
 }
 
 static void print_gmail(struct setup *s)
@@ -177,9 +177,8 @@ static void print_clients(struct setup *s)
         if (s->n_passwords > 1)
             printf("%sPassword for %s:  %s\n", i == 0 ? "\n" : "", s->passwords[i].label, s->passwords[i].text);
     if (s->n_passwords > 0)
-        printf(
-            "\nNo password is stored as such, or shown again.  Blanks, dashes and capitals do not\nmatter when it is "
-            "entered.\n");
+        printf("\nNo password is shown again.  Blanks, dashes and capitals do not matter when it\n"
+               "is entered.\n");
 }
 
 /* ---- for a person ---------------------------------------------------------------------------- */
