@@ -100,8 +100,7 @@ static void add_domain(struct jobs *jobs, const struct config_domain *d)
         if (domain_kinds[i].of_key == NULL)
             add(jobs, &domain_kinds[i], d, NULL);
         for (size_t k = 0; domain_kinds[i].of_key != NULL && k < d->n_keys; k++)
-            if (d->keys[k].state != CONFIG_KEY_RETIRED)
-                add(jobs, &domain_kinds[i], d, &d->keys[k]);
+            add(jobs, &domain_kinds[i], d, &d->keys[k]);
     }
 }
 
