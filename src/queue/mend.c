@@ -100,6 +100,7 @@ static int mend(struct store *s)
     return rc;
 }
 
+/* Where the file lost what a checkpoint had put there, pages that were read before this are of an older state. */
 int store_mend(struct store *s)
 {
     int rc = store_begin(s);
@@ -107,6 +108,7 @@ int store_mend(struct store *s)
     if (rc == SQLITE_OK)
         rc = mend(s);
     store_rollback(s);
+    sqlite3_db_release_memory(s->db);
     return rc;
 }
 
