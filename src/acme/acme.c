@@ -50,7 +50,7 @@ struct acme {
     int64_t not_before, not_after;
     struct strbuf certificate_id; /* empty: it has none */
     struct strbuf ask_url;
-    bool again; /* settings have changed: not idle before a look at them */
+    bool again; /* there was a reload: a new look at everything once this phase is over */
 };
 
 static const char folder_fix[] = "see that sendas may write the folder, and that its disk has room";
@@ -572,10 +572,13 @@ static void on_due(evutil_socket_t fd, short what, void *ctx)
 /* What is due?  Otherwise: when will it be? */
 static void look(struct acme *a)
 {
+    if (a->again)
+        read_certificate(a); /* for another name now, or it is there no more */
+    a->again = false;
+
     int64_t now = now_s(), order_at = wanted_at(a), next = now + LOOK_S;
     struct timeval wait = {.tv_sec = 0};
 
-    a->again = false;
     if (order_at < a->state.next_attempt)
         order_at = a->state.next_attempt;
     if (order_at <= now) {
@@ -663,15 +666,13 @@ void acme_reconfigure(struct acme *a, const struct config *c)
         a->account_key = NULL;
         read_state(a);
     }
-    if (changed || a->phase == PHASE_IDLE)
-        read_certificate(a);
     if (!a->state.limited || elsewhere) {
         a->state.next_attempt = 0;
         a->before.next_attempt = 0;
     }
     a->state.check_at = 0;
-    a->again = a->again || changed;
-    if (changed || a->phase == PHASE_IDLE)
+    a->again = true;
+    if (changed || a->phase == PHASE_IDLE || a->phase == PHASE_ASKING_WHERE || a->phase == PHASE_ASKING_WHEN)
         abandon(a);
 }
 
