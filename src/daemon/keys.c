@@ -120,7 +120,7 @@ static const struct watched *older_of_same_kind(const struct watched *k)
 static void log_key(const struct watched *k)
 {
     bool bad = keys_found_is_bad(k->finding.found), waiting = k->config->state == CONFIG_KEY_WAITING;
-    bool begins = waiting && k->signs && !k->told_signs;
+    bool begins = waiting && k->signs && !(k->told && k->told_signs);
     const struct watched *older = begins ? older_of_same_kind(k) : NULL;
     struct strbuf fix = STRBUF_INIT;
 
@@ -324,6 +324,10 @@ static void watch_key(struct key_watch *w, const struct config_domain *d, const 
     if (row != NULL) {
         k->published = row->published_s != 0;
         k->finding = row->finding;
+        /* What was wrong before a reload is told again, and also when it is right now. */
+        k->told = keys_found_is_bad(row->finding.found);
+        k->told_found = row->finding.found;
+        k->told_ms = clock_mono_ms() - REMIND_MS;
     }
 }
 
@@ -352,6 +356,8 @@ void daemon_keys_reload(struct daemon *d)
     forget_others(w);
     for (size_t i = 0; i < w->n; i = end)
         changes = decide_domain(w, i, &end) || changes;
+    for (size_t i = 0; i < w->n; i++)
+        w->v[i].told_signs = w->v[i].signs;
     if (changes)
         apply(w);
     schedule(w);

@@ -146,7 +146,9 @@ static void step_end(struct step *s)
         s->next->prev = s->prev;
     if (s->query != NULL)
         dns_cancel(s->query); /* inside its `done`: does nothing */
+    s->query = NULL;
     asked_release(run->dns, s->asked);
+    s->asked = NULL;
     if (run->steps == NULL)
         event_active(run->timer, EV_TIMEOUT, 0);
 }
@@ -617,8 +619,10 @@ void dns_survey_cancel(struct dns_survey_run *run)
 
 void dns_surveys_close(struct dns *d)
 {
-    while (d->surveys != NULL)
-        run_free(d->surveys);
+    for (struct dns_survey_run *run = d->surveys, *next; run != NULL; run = next) {
+        next = run->next;
+        run_free(run);
+    }
 }
 
 const struct dns_server *dns_survey_silent(const struct dns_survey *s)

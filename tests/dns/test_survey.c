@@ -301,7 +301,9 @@ START_TEST(test_time_is_up)
     ck_assert_ptr_nonnull(dns_survey_begin(s->dns, "x.silent.test", DNS_TXT, 1, on_survey, s));
     event_base_dispatch(s->base);
     ck_assert_int_eq(s->calls, 1);
-    ck_assert_ptr_nonnull(strstr(strbuf_str(&s->text), "time"));
+    /* either the servers were not known yet, or those that were did not answer */
+    ck_assert_msg(strstr(strbuf_str(&s->text), "time") != NULL || strstr(strbuf_str(&s->text), "silent") != NULL, "%s",
+                  strbuf_str(&s->text));
     ck_assert_ptr_null(s->dns->asked);
     close_setting(s);
 }
