@@ -52,6 +52,8 @@ static struct outcome sum_up(const struct check_port *f, bool ipv6)
 static const char *tell_closed(struct check_run *r, const struct outcome *o, uint16_t port)
 {
     const struct check_try *t = o->first;
+    if (t == NULL)
+        return "";
     return check_text(r, "cannot connect to %s [%s] port %u: %s%s", t->host, t->contact.address, port,
                       why_closed(t->reached.error), o->tried > 1 ? "; nor to others" : "");
 }
@@ -60,7 +62,7 @@ static const char *advise_closed(struct check_run *r, const struct check_port *f
 {
     if (f->override != NULL)
         return "see that delivery.routes names the right host and port, and that no firewall is between";
-    if (o->first->reached.error == EADDRNOTAVAIL)
+    if (o->first != NULL && o->first->reached.error == EADDRNOTAVAIL)
         return "delivery.bind names an address that this machine does not have";
     const char *smarthost =
         "or send through a smarthost: delivery.routes: [{domain: \"*\", host: ..., port: 587, tls: required}]";

@@ -35,67 +35,65 @@ static const char *const names[CHECK_RECEIVERS] = {"Gmail", "Microsoft", "Yahoo"
 
 /* In the order of the names.  A reason names the check. */
 static const struct rule {
-    const char *id;     /* of the check */
-    const char *failed; /* the reason */
-    enum check_verdict on_fail[CHECK_RECEIVERS];
-    const char *warned; /* NULL: a warning is no reason for doubt */
-    enum check_verdict on_warning[CHECK_RECEIVERS];
+    const char *id;      /* of the check */
+    const char *failed;  /* the reason */
+    const char *warned;  /* NULL: a warning is no reason for doubt */
     const char *unknown; /* NULL: nor is that it could not be checked */
+    enum check_verdict on_fail[CHECK_RECEIVERS], on_warning[CHECK_RECEIVERS];
     bool of_host;
 } rules[TOPICS] = {
-    [TOPIC_PORT] = {"port25", "no mail gets out of this server (port25)", ALL(CHECK_REFUSE),
-                    "its greeting, or one way to it, is not as it should be (port25)", ALL(CHECK_ACCEPT),
-                    "whether mail gets out is not known (port25)", true},
-    [TOPIC_DNS] = {"dns", "the domain's records cannot be validated (dns)", ALL(CHECK_REFUSE), NULL, ALL(CHECK_ACCEPT),
-                   "the domain's name servers could not be asked (dns)", false},
+    [TOPIC_PORT] = {"port25", "no mail gets out of this server (port25)", NULL,
+                    "whether mail gets out is not known (port25)", ALL(CHECK_REFUSE), ALL(CHECK_ACCEPT), true},
+    [TOPIC_DNS] = {"dns", "the domain's records cannot be validated (dns)", NULL,
+                   "the domain's name servers could not be asked (dns)", ALL(CHECK_REFUSE), ALL(CHECK_ACCEPT), false},
     [TOPIC_PTR] = {"ptr",
                    "the address has no forward-confirmed PTR record (ptr)",
-                   {CHECK_REFUSE, CHECK_JUNK, CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE},
                    "the PTR record has another name (ptr)",
-                   OTHERS(CHECK_JUNK),
                    "the PTR record could not be checked (ptr)",
+                   {CHECK_REFUSE, CHECK_JUNK, CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE},
+                   OTHERS(CHECK_JUNK),
                    true},
-    [TOPIC_HOSTNAME] = {"hostname", "the name in EHLO does not lead to this server (hostname)", OTHERS(CHECK_REFUSE),
-                        NULL, ALL(CHECK_ACCEPT), "the name in EHLO could not be checked (hostname)", true},
-    [TOPIC_HELO] = {"helo", "SPF of the name in EHLO does not pass (helo)", OTHERS(CHECK_JUNK), NULL, ALL(CHECK_ACCEPT),
-                    NULL, true},
+    [TOPIC_HOSTNAME] = {"hostname", "the name in EHLO does not lead to this server (hostname)", NULL,
+                        "the name in EHLO could not be checked (hostname)", OTHERS(CHECK_REFUSE), ALL(CHECK_ACCEPT),
+                        true},
+    [TOPIC_HELO] = {"helo", "SPF of the name in EHLO does not pass (helo)", NULL, NULL, OTHERS(CHECK_JUNK),
+                    ALL(CHECK_ACCEPT), true},
     [TOPIC_BOTH] = {NULL,
                     "neither SPF nor DKIM passes for the domain (spf, dkim)",
+                    NULL,
+                    NULL,
                     {CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE, CHECK_JUNK},
-                    NULL,
                     ALL(CHECK_ACCEPT),
-                    NULL,
                     false},
-    [TOPIC_SPF] = {"spf", "the SPF record is not right (spf)", ALL(CHECK_JUNK), NULL, ALL(CHECK_ACCEPT),
-                   "SPF could not be checked (spf)", false},
+    [TOPIC_SPF] = {"spf", "the SPF record is not right (spf)", NULL, "SPF could not be checked (spf)", ALL(CHECK_JUNK),
+                   ALL(CHECK_ACCEPT), false},
     [TOPIC_RETURN_PATH] = {"return_path",
-                           "the return_path's domain does not let this server send, or takes no bounces "
-                           "(return_path)",
-                           ALL(CHECK_JUNK), NULL, ALL(CHECK_ACCEPT),
-                           "the return_path could not be checked (return_path)", false},
-    [TOPIC_DKIM] = {"dkim", "no RSA signature of DKIM passes everywhere (dkim)", ALL(CHECK_JUNK),
-                    "the DKIM key says that it is a test (dkim)", ALL(CHECK_JUNK), "DKIM could not be checked (dkim)",
-                    false},
+                           "the return_path's domain does not let this server send, or takes no bounces (return_path)",
+                           NULL, "the return_path could not be checked (return_path)", ALL(CHECK_JUNK),
+                           ALL(CHECK_ACCEPT), false},
+    [TOPIC_DKIM] = {"dkim", "no RSA signature of DKIM passes everywhere (dkim)",
+                    "the DKIM key says that it is a test (dkim)", "DKIM could not be checked (dkim)", ALL(CHECK_JUNK),
+                    ALL(CHECK_JUNK), false},
     [TOPIC_DMARC] = {"dmarc",
                      "there is no valid DMARC record (dmarc)",
-                     {CHECK_JUNK, CHECK_JUNK, CHECK_JUNK, CHECK_JUNK, CHECK_ACCEPT},
                      NULL,
-                     ALL(CHECK_ACCEPT),
                      "DMARC could not be checked (dmarc)",
+                     {CHECK_JUNK, CHECK_JUNK, CHECK_JUNK, CHECK_JUNK, CHECK_ACCEPT},
+                     ALL(CHECK_ACCEPT),
                      false},
     [TOPIC_DNSBL] = {"dnsbl",
                      "the address or the domain is on a blocklist (dnsbl)",
-                     {CHECK_JUNK, CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE},
                      "the address is on a blocklist (dnsbl)",
-                     OTHERS(CHECK_REFUSE),
                      NULL,
+                     {CHECK_JUNK, CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE, CHECK_REFUSE},
+                     OTHERS(CHECK_REFUSE),
                      true},
     [TOPIC_MX] = {"mx",
                   "the domain takes no mail (mx)",
-                  {CHECK_JUNK, CHECK_JUNK, CHECK_REFUSE, CHECK_JUNK, CHECK_REFUSE},
                   NULL,
-                  ALL(CHECK_ACCEPT),
                   "whether the domain takes mail is not known (mx)",
+                  {CHECK_JUNK, CHECK_JUNK, CHECK_REFUSE, CHECK_JUNK, CHECK_REFUSE},
+                  ALL(CHECK_ACCEPT),
                   false},
 };
 
