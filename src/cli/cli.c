@@ -14,11 +14,12 @@ static const struct cli_command commands[] = {
      "SIGHUP rereads everything, SIGTERM stops in order.\n",
      cli_serve},
     {"setup",
-     "setup DOMAIN [--hostname H] [--user ADDRESS] [--client NAME]... [--ip IP]... [--acme [EMAIL]] "
-     "[--certificate FILE --key FILE] [--dir DIR] [--json]",
+     "setup DOMAIN [--hostname H] [--user ADDRESS] [--client NAME]... [--ip IP]... [--acme [EMAIL]]\n"
+     "                    [--certificate FILE --key FILE] [--dir DIR] [--json]",
      "make configuration, keys and a first user for a domain",
      "Prints the DNS records to publish and what to enter in the mail programs.  Run again it changes nothing\n"
-     "that exists and prints the same records.  What is not said is found out:\n"
+     "that exists and prints the same records.  Where systemd runs, a new set-up is started.\n"
+     "What is not said is found out:\n"
      "  --hostname H     the name of this machine in EHLO, the certificate and the PTR; otherwise the name in the PTR\n"
      "                   record if that is in DOMAIN, or else mail.DOMAIN\n"
      "  --user ADDRESS   the first user; otherwise me@DOMAIN\n"
@@ -44,7 +45,9 @@ static const struct cli_command commands[] = {
      "may be warnings).\n"
      "  --json   one JSON document instead of text\n",
      cli_check},
-    {"key", "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list [--json] [--refresh] | retire DOMAIN SELECTOR [--force]",
+    {"key",
+     "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list [--json] [--refresh]\n"
+     "                  | retire DOMAIN SELECTOR [--force]",
      "make, list and retire DKIM keys",
      "`new` makes a key, prints the record to publish and enters it in the configuration, where it waits: the daemon signs\n"
      "with it as soon as every name server shows the record.  `list` shows the keys, their states and what DNS shows of\n"
