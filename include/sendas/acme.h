@@ -42,7 +42,7 @@ void acme_reconfigure(struct acme *a, const struct config *c);
 /* An order under way ends, and does not count as failed. */
 void acme_free(struct acme **pa);
 
-/* ---- for commands: what the daemon has noted -------------------------------------------------------------- */
+/* ---- for commands: what the daemon has noted ------------------------------------------------- */
 
 struct acme_status {
     unsigned failures;    /* attempts in a row that failed; 0 = the last one did not */

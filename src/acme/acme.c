@@ -57,7 +57,7 @@ static const char folder_fix[] = "see that sendas may write the folder, and that
 
 static void look(struct acme *a);
 
-/* ---- telling ---------------------------------------------------------------------------------------------------------- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 static const char *time_text(int64_t at, char out[32])
 {
@@ -89,7 +89,7 @@ static void log_step(const struct acme *a)
               LOG_MSEC("wait", a->order.wait_ms));
 }
 
-/* ---- what there is ------------------------------------------------------------------------------------------------------ */
+/* ---- what there is --------------------------------------------------------------------------- */
 
 static int64_t now_s(void)
 {
@@ -168,7 +168,7 @@ static bool asks_for_renewal(const struct acme *a)
     return a->usable && !is_from_elsewhere(a) && a->certificate_id.n > 0;
 }
 
-/* ---- saving ----------------------------------------------------------------------------------------------------------------- */
+/* ---- saving ---------------------------------------------------------------------------------- */
 
 static void idle(struct acme *a)
 {
@@ -221,7 +221,7 @@ static void save_and_rest(struct acme *a)
         idle(a);
 }
 
-/* ---- failing -------------------------------------------------------------------------------------------------------------------- */
+/* ---- failing --------------------------------------------------------------------------------- */
 
 static void failed(struct acme *a, const struct acme_failure *f)
 {
@@ -247,7 +247,7 @@ static void failed_here(struct acme *a, const char *fix, const char *why)
     failed(a, &f);
 }
 
-/* ---- an order: the end -------------------------------------------------------------------------------------------------------------- */
+/* ---- an order: the end ----------------------------------------------------------------------- */
 
 static void on_installed(void *ctx, int rc, const struct err *err)
 {
@@ -316,7 +316,7 @@ static void note_account(struct acme *a)
     snprintf(s->email, sizeof(s->email), "%s", a->order.account_email);
 }
 
-/* ---- an order: step by step ------------------------------------------------------------------------------------------------------------ */
+/* ---- an order: step by step ------------------------------------------------------------------ */
 
 static void wait_for_turn(struct acme *a)
 {
@@ -469,7 +469,7 @@ static void prepare(struct acme *a)
         failed_here(a, NULL, "no worker is free");
 }
 
-/* ---- renewal information (RFC 9773) --------------------------------------------------------------------------------------------------------- */
+/* ---- renewal information (RFC 9773) ---------------------------------------------------------- */
 
 static void ask(struct acme *a, const char *url, enum phase phase)
 {
@@ -524,7 +524,7 @@ static void take_when(struct acme *a, const struct acme_response *r)
     save_and_rest(a);
 }
 
-/* ---- events ----------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- events ---------------------------------------------------------------------------------- */
 
 static void on_http(void *ctx, const struct acme_response *r, const char *why)
 {
@@ -597,7 +597,7 @@ static void look(struct acme *a)
     evtimer_add(a->due_timer, &wait);
 }
 
-/* ---- its life -------------------------------------------------------------------------------------------------------------------------------------- */
+/* ---- its life -------------------------------------------------------------------------------- */
 
 int acme_new(const struct acme_deps *deps, const struct acme_events *events, const struct config *c, struct acme **ret,
              struct err *err)

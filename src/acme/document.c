@@ -7,7 +7,7 @@
 static const char error_prefix[] = "urn:ietf:params:acme:error:";
 static const char *const challenge_names[ACME_CHALLENGES] = {"http-01", "tls-alpn-01"};
 
-/* ---- members ------------------------------------------------------------------------------------------------ */
+/* ---- members --------------------------------------------------------------------------------- */
 
 bool acme_url_ok(const char *url)
 {
@@ -88,7 +88,7 @@ static bool is_for(const json_t *identifier, const char *hostname)
            slice_eq_icase(slice_of(text_of(identifier, "value")), slice_of(hostname));
 }
 
-/* ---- problems --------------------------------------------------------------------------------------------------- */
+/* ---- problems -------------------------------------------------------------------------------- */
 
 /* Text of others: one line, not too long, no half character at the end. */
 static void add_text(char *out, size_t size, const char *text)
@@ -136,7 +136,7 @@ void acme_problem_parse(struct slice body, unsigned status, struct acme_problem 
     json_decref(doc);
 }
 
-/* ---- directory (RFC 8555 7.1.1) ------------------------------------------------------------------------------------ */
+/* ---- directory (RFC 8555 7.1.1) -------------------------------------------------------------- */
 
 int acme_directory_parse(struct slice body, struct acme_directory *ret, struct err *err)
 {
@@ -154,7 +154,7 @@ int acme_directory_parse(struct slice body, struct acme_directory *ret, struct e
     return rc;
 }
 
-/* ---- order (RFC 8555 7.1.3) ---------------------------------------------------------------------------------------- */
+/* ---- order (RFC 8555 7.1.3) ------------------------------------------------------------------ */
 
 static int order_members(const json_t *doc, const char *hostname, struct acme_order_document *ret, struct err *err)
 {
@@ -188,7 +188,7 @@ int acme_order_parse(struct slice body, const char *hostname, struct acme_order_
     return rc;
 }
 
-/* ---- authorization (RFC 8555 7.1.4, 8) ------------------------------------------------------------------------------ */
+/* ---- authorization (RFC 8555 7.1.4, 8) ------------------------------------------------------- */
 
 /* Those that cannot be answered here are left out, and so are those that are malformed. */
 static void take_challenge(const json_t *challenge, struct acme_authorization *ret)
@@ -224,7 +224,7 @@ int acme_authorization_parse(struct slice body, const char *hostname, struct acm
     return rc;
 }
 
-/* ---- renewal information (RFC 9773 4.2) ------------------------------------------------------------------------------ */
+/* ---- renewal information (RFC 9773 4.2) ------------------------------------------------------ */
 
 static bool digits(const char *p, size_t n, int *ret)
 {

@@ -35,7 +35,7 @@ struct acme_http {
     char why[CURL_ERROR_SIZE];
 };
 
-/* ---- ending -------------------------------------------------------------------------------------------------------------- */
+/* ---- ending ---------------------------------------------------------------------------------- */
 
 static void finish(struct acme_http *h, const char *trouble)
 {
@@ -87,7 +87,7 @@ static void on_finished(evutil_socket_t fd, short what, void *arg)
     h->done(h->ctx, &r, NULL);
 }
 
-/* ---- libcurl and the loop --------------------------------------------------------------------------------------------------- */
+/* ---- libcurl and the loop -------------------------------------------------------------------- */
 
 static void look(struct acme_http *h)
 {
@@ -180,7 +180,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *arg)
     return 0;
 }
 
-/* ---- starting -------------------------------------------------------------------------------------------------------------------- */
+/* ---- starting -------------------------------------------------------------------------------- */
 
 static int set_bounds(struct acme_http *h)
 {
@@ -366,7 +366,7 @@ void acme_http_start(struct acme_http *h, struct acme_request *r, const char *ca
         resolve(h);
 }
 
-/* ---- its life --------------------------------------------------------------------------------------------------------------------- */
+/* ---- its life -------------------------------------------------------------------------------- */
 
 void acme_http_rest(struct acme_http *h)
 {

@@ -23,7 +23,7 @@ enum {
     ACME_BODY_MAX = 64 * 1024 /* of any response; a chain of 4 certificates has 8 KiB */
 };
 
-/* ---- jws.c ---------------------------------------------------------------------------------------------- */
+/* ---- jws.c ----------------------------------------------------------------------------------- */
 
 /* RFC 4648 5, without padding (RFC 7515 2). */
 void acme_base64url(struct strbuf *out, struct slice in);
@@ -35,7 +35,7 @@ void acme_thumbprint(struct slice jwk, struct strbuf *out);
 int acme_jws(EVP_PKEY *key, const char *kid, const char *nonce, const char *url, struct slice payload,
              struct strbuf *out);
 
-/* ---- x509.c ---------------------------------------------------------------------------------------------- */
+/* ---- x509.c ---------------------------------------------------------------------------------- */
 
 /* A certificate request for one host name (RFC 8555 7.4), DER. */
 int acme_csr(EVP_PKEY *key, const char *hostname, struct strbuf *out);
@@ -47,7 +47,7 @@ struct x509_st *acme_alpn_certificate(const char *hostname, const char *key_auth
 /* RFC 9773 4.1: how renewal information calls the first certificate of a PEM text; -1 when it has no key identifier. */
 int acme_certificate_id(struct slice pem, struct strbuf *out);
 
-/* ---- document.c: every string is bounded and checked here ------------------------------------------------- */
+/* ---- document.c: every string is bounded and checked here ------------------------------------ */
 
 enum acme_status_word { /* RFC 8555 7.1.6, of all objects */
                         ACME_STATUS_UNKNOWN = 0,
@@ -106,7 +106,7 @@ bool acme_url_ok(const char *url);
 bool acme_token_ok(const char *token);
 const char *acme_challenge_name(enum acme_challenge c);
 
-/* ---- order.c -------------------------------------------------------------------------------------------------- */
+/* ---- order.c --------------------------------------------------------------------------------- */
 
 enum acme_method { ACME_GET = 0, ACME_HEAD, ACME_POST };
 
@@ -195,7 +195,7 @@ void acme_order_clear(struct acme_order *o);
 void acme_failure_set(struct acme_failure *f, enum acme_failure_kind kind, const char *fix, const char *format, ...)
     PRINTF_LIKE(4, 5);
 
-/* ---- schedule.c: when, and what is remembered -------------------------------------------------------------------- */
+/* ---- schedule.c: when, and what is remembered ------------------------------------------------ */
 
 struct acme_state {
     char directory[ACME_URL_MAX]; /* the authority that `account` is known to */
@@ -228,7 +228,7 @@ int64_t acme_renew_at(const struct acme_state *s, const char *certificate, int64
 /* How long until renewal information is asked for again (RFC 9773 4.3.2, 4.3.3). */
 int64_t acme_check_after_s(int64_t retry_after_s);
 
-/* ---- store.c: the files --------------------------------------------------------------------------------------------- */
+/* ---- store.c: the files ---------------------------------------------------------------------- */
 
 enum { ACME_FILE_MAX = 256 * 1024 };
 
@@ -252,7 +252,7 @@ int acme_save_start(struct workers *w, struct acme_save *s);
 int acme_save_now(struct acme_save *s, struct err *err);
 void acme_save_free(struct acme_save **ps);
 
-/* ---- http.c -------------------------------------------------------------------------------------------------------------- */
+/* ---- http.c ---------------------------------------------------------------------------------- */
 
 struct acme_http;
 /* done(ctx, response, NULL), or done(ctx, NULL, why): from the loop, never before acme_http_start returns; may start another. */
@@ -264,7 +264,7 @@ void acme_http_start(struct acme_http *h, struct acme_request *r, const char *ca
 void acme_http_rest(struct acme_http *h);
 void acme_http_free(struct acme_http **ph);
 
-/* ---- responder.c: answers challenges ------------------------------------------------------------------------------------ */
+/* ---- responder.c: answers challenges --------------------------------------------------------- */
 
 struct acme_responder;
 /* A port that ends in 443 means tls-alpn-01, any other http-01. */

@@ -15,7 +15,7 @@ enum {
     BAD_NONCES_MAX = 30     /* in a row */
 };
 
-/* ---- failing ----------------------------------------------------------------------------------------------------- */
+/* ---- failing --------------------------------------------------------------------------------- */
 
 void acme_failure_set(struct acme_failure *f, enum acme_failure_kind kind, const char *fix, const char *format, ...)
 {
@@ -87,7 +87,7 @@ static void fail_invalid(struct acme_order *o, const char *what, const char *tex
     fail_problem(o, ACME_FAILURE_REFUSED, &p);
 }
 
-/* ---- going on --------------------------------------------------------------------------------------------------------- */
+/* ---- going on -------------------------------------------------------------------------------- */
 
 static void go(struct acme_order *o, enum acme_step to)
 {
@@ -131,7 +131,7 @@ static void go_on_from(struct acme_order *o, const struct acme_response *r, enum
         go(o, when_pending);
 }
 
-/* ---- the steps: request bodies --------------------------------------------------------------------------------------------- */
+/* ---- the steps: request bodies --------------------------------------------------------------- */
 
 static json_t *contact_of(const struct acme_order *o)
 {
@@ -190,7 +190,7 @@ static json_t *write_finalize(struct acme_order *o)
     return doc;
 }
 
-/* ---- the steps: responses --------------------------------------------------------------------------------------------------- */
+/* ---- the steps: responses -------------------------------------------------------------------- */
 
 static void take_directory(struct acme_order *o, const struct acme_response *r)
 {
@@ -320,7 +320,7 @@ static void take_certificate(struct acme_order *o, const struct acme_response *r
         go(o, ACME_STEP_DONE);
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 #define AT(member) offsetof(struct acme_order, member)
 static const char chain_type[] = "application/pem-certificate-chain"; /* RFC 8555 7.4.2 */
@@ -366,7 +366,7 @@ static const char *url_of(const struct acme_order *o)
     return (const char *)o + steps[o->step].url;
 }
 
-/* ---- requests -------------------------------------------------------------------------------------------------------------------- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static int write_body(struct acme_order *o, const char *url, struct strbuf *out)
 {
@@ -404,7 +404,7 @@ int acme_order_request(struct acme_order *o, struct acme_request *ret)
     return rc;
 }
 
-/* ---- responses -------------------------------------------------------------------------------------------------------------------- */
+/* ---- responses ------------------------------------------------------------------------------- */
 
 /* Refusals that another try of ours can answer at once. */
 static bool recovers(struct acme_order *o, const struct acme_response *r, const struct acme_problem *p)

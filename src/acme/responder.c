@@ -52,7 +52,7 @@ enum acme_challenge acme_challenge_of_port(uint16_t port)
     return port % 1000 == 443 ? ACME_TLS_ALPN_01 : ACME_HTTP_01;
 }
 
-/* ---- visitors -------------------------------------------------------------------------------------------------------------- */
+/* ---- visitors -------------------------------------------------------------------------------- */
 
 static void visitor_free(struct visitor *v)
 {
@@ -200,7 +200,7 @@ static void on_no_accept(struct evconnlistener *listener, void *arg)
               LOG_STR("error", strerror(error)));
 }
 
-/* ---- listening ----------------------------------------------------------------------------------------------------------------- */
+/* ---- listening ------------------------------------------------------------------------------- */
 
 static int bind_socket(const char *address, uint16_t port, struct err *err)
 {
@@ -270,7 +270,7 @@ bool acme_responder_has(const struct acme_responder *r, enum acme_challenge c)
     return false;
 }
 
-/* ---- challenges -------------------------------------------------------------------------------------------------------------------- */
+/* ---- challenges ------------------------------------------------------------------------------ */
 
 /* RFC 8737 3: this protocol and no other. */
 static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in,

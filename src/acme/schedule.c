@@ -16,7 +16,7 @@ enum {
     CHECK_DEFAULT_S = 6 * HOUR_S /* RFC 9773 4.3.3 */
 };
 
-/* ---- waiting -------------------------------------------------------------------------------------------------------- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 static int64_t doubled(int64_t first, int64_t max, unsigned failures)
 {
@@ -67,7 +67,7 @@ int64_t acme_check_after_s(int64_t retry_after_s)
     return retry_after_s < MINUTE_S ? MINUTE_S : retry_after_s > DAY_S ? DAY_S : retry_after_s;
 }
 
-/* ---- state.json ------------------------------------------------------------------------------------------------------- */
+/* ---- state.json ------------------------------------------------------------------------------ */
 
 static void take_text(const json_t *object, const char *key, char *out, size_t size)
 {

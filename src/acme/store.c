@@ -26,7 +26,7 @@ void acme_path(const struct config *c, const char *name, struct strbuf *out)
     path_in(c->tls.acme->dir, name, "", out);
 }
 
-/* ---- chain and key ------------------------------------------------------------------------------------------------------ */
+/* ---- chain and key --------------------------------------------------------------------------- */
 
 static int sync_dir(const char *dir, struct err *err)
 {
@@ -74,7 +74,7 @@ void acme_recover(const struct config *c)
     strbuf_free(&path);
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------------------------- */
+/* ---- writing --------------------------------------------------------------------------------- */
 
 static int write_file(const char *dir, const char *name, const char *suffix, const struct strbuf *bytes,
                       struct err *err)
@@ -174,7 +174,7 @@ int acme_save_now(struct acme_save *s, struct err *err)
     return save(s, err);
 }
 
-/* ---- reading, for commands ---------------------------------------------------------------------------------------------------- */
+/* ---- reading, for commands ------------------------------------------------------------------- */
 
 int acme_status_read(const struct config *c, struct acme_status *ret, struct err *err)
 {
