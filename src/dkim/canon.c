@@ -116,38 +116,23 @@ static bool end_line(struct dkim_body_hash *h, char next)
     return true;
 }
 
-/* Sixteen octets at a time, on any machine. */
-struct octets {
-    unsigned char v __attribute__((vector_size(16)));
-};
-
-static struct octets octets_at(const char *p)
+/* How many of the octets at p (which has OCTETS + 1) are sure to count as they stand?  A CR may not, a TAB, and a SP that
+ * WSP or CR follows. */
+static size_t sure(const char *p)
 {
-    struct octets o;
-    memcpy(&o, p, sizeof(o));
-    return o;
-}
-
-/* May the octets at p or the one behind each be changed?  That is so for a CR, a TAB, and a SP that WSP or CR follows.
- */
-static bool any_special(const char *p)
-{
-    struct octets o = octets_at(p), next = octets_at(p + 1);
-    uint64_t found[2];
-    o.v = (unsigned char __attribute__((vector_size(16))))(
-        (o.v == '\r') | (o.v == '\t') | ((o.v == ' ') & ((next.v == ' ') | (next.v == '\t') | (next.v == '\r'))));
-    memcpy(found, &o, sizeof(found));
-    return (found[0] | found[1]) != 0;
+    struct octets o = octets_at(p), next = octets_at(p + 1), sp = octets_eq(o, ' ');
+    struct octets before = {octets_eq(next, ' ').v | octets_eq(next, '\t').v | octets_eq(next, '\r').v};
+    return octets_before((struct octets){octets_eq(o, '\r').v | octets_eq(o, '\t').v | (sp.v & before.v)});
 }
 
 /* How many of the octets at p, of which the first is text, count as they stand, line ends between text included. */
 static size_t unchanged(const char *p, size_t n)
 {
-    size_t i = 0;
+    size_t i = 0, k = OCTETS;
     for (;;) {
-        while (n - i > sizeof(struct octets) && !any_special(p + i))
-            i += sizeof(struct octets);
-        while (i < n && p[i] != '\r' &&
+        for (k = OCTETS; k == OCTETS && n - i > OCTETS; i += k)
+            k = sure(p + i);
+        while (k == OCTETS && i < n && p[i] != '\r' &&
                (!is_wsp(p[i]) || (p[i] == ' ' && i + 1 < n && !is_wsp(p[i + 1]) && p[i + 1] != '\r')))
             i++;
         if (n - i < 3 || p[i] != '\r' || p[i + 1] != '\n' || p[i + 2] == '\r' || is_wsp(p[i + 2]))

@@ -21,15 +21,6 @@ static bool is_at(const struct dkim_key *k, const char *name)
     return slice_eq_icase(slice_of(own), slice_of(name));
 }
 
-static struct slice record_of(struct arena *a, const struct dkim_key *k)
-{
-    struct strbuf text = STRBUF_INIT;
-    dkim_key_record(k, &text);
-    struct slice copy = text.failed ? (struct slice){NULL, 0} : arena_copy(a, strbuf_slice(&text));
-    strbuf_free(&text);
-    return copy;
-}
-
 /* struct lookup over the keys: what their records would say, without asking anybody. */
 static void answer_from_keys(void *ctx, struct arena *a, const char *name, unsigned type, struct lookup_answer *ret)
 {
@@ -43,11 +34,20 @@ static void answer_from_keys(void *ctx, struct arena *a, const char *name, unsig
     for (size_t i = 0; i < own->n; i++) {
         if (!is_at(own->keys[i], name))
             continue;
-        records[n].text = record_of(a, own->keys[i]);
-        if (records[n++].text.p == NULL)
-            return;
+        records[n++].text = dkim_key_record_text(own->keys[i]);
     }
     *ret = (struct lookup_answer){n > 0 ? LOOKUP_OK : LOOKUP_NXDOMAIN, records, n};
+}
+
+/* That RSA keys are not read anew for each message takes a twentieth of a signature off it. */
+static const struct dkim_record *find_record(void *ctx, struct slice text)
+{
+    const struct own_keys *own = ctx;
+    for (size_t i = 0; i < own->n; i++) {
+        if (slice_eq(dkim_key_record_text(own->keys[i]), text))
+            return dkim_key_as_read(own->keys[i]);
+    }
+    return NULL;
 }
 
 /* ---- each signature has its key, each key its signature -------------------------------------- */
@@ -114,6 +114,7 @@ int dkim_check_own(struct slice head, const struct dkim_body_source *body, struc
     struct arena mem = ARENA_INIT(OWN_ARENA_MAX);
     struct own_keys own = {keys, n_keys};
     const struct lookup answers = {answer_from_keys, &own};
+    const struct dkim_parsed_records known = {find_record, &own};
     struct field_list fields;
     struct dkim_verification found;
     struct slice header;
@@ -123,7 +124,8 @@ int dkim_check_own(struct slice head, const struct dkim_body_source *body, struc
     if (status == 0)
         status = check_top(&fields, n_keys, err);
     if (status == 0)
-        status = dkim_verify_with(&mem, &fields, body, &answers, now, n_keys, DKIM_VERIFY_BITS_MIN, &found, err);
+        status =
+            dkim_verify_with(&mem, &fields, body, &answers, now, n_keys, DKIM_VERIFY_BITS_MIN, &known, &found, err);
     if (status == 0)
         status = judge(&own, &found, err);
     arena_free(&mem);

@@ -1,5 +1,6 @@
 /* DKIM keys: PEM in, signatures and the record to publish out (RFC 6376 3.3, 3.6.1; 8301; 8463). */
 #include "internal.h"
+#include "verify.h"
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -17,7 +18,8 @@ struct dkim_key {
     EVP_PKEY *pkey;
     char domain[DOMAIN_MAX + 1];
     char selector[DOMAIN_MAX + 1];
-    struct strbuf record; /* made once: encoding a key costs OpenSSL a quarter of a signature */
+    struct strbuf record;       /* made once: encoding a key costs OpenSSL a quarter of a signature */
+    struct dkim_record as_read; /* what the verifier makes of it */
 };
 
 const char *dkim_algorithm_name(enum dkim_algorithm a)
@@ -146,6 +148,20 @@ static void write_record(const struct dkim_key *k, struct strbuf *out)
     OPENSSL_free(der);
 }
 
+/* The record, and the key that receivers will read from it. */
+static int publish(struct dkim_key *k, const char *name, struct err *err)
+{
+    struct arena mem = ARENA_INIT(KEY_FILE_MAX);
+    struct err why = {""};
+    write_record(k, &k->record);
+    int status =
+        k->record.failed ? MESSAGE_NO_MEMORY : dkim_record_parse(&mem, strbuf_slice(&k->record), 0, &k->as_read, &why);
+    arena_free(&mem);
+    if (status == MESSAGE_NO_MEMORY)
+        return err_set(err, "%s: out of memory", name);
+    return status == 0 ? 0 : err_set(err, "%s: its record would be of no use: %s", name, why.text);
+}
+
 int dkim_key_parse_bits(struct slice pem, const char *name, const char *domain, const char *selector, unsigned bits_min,
                         struct dkim_key **ret, struct err *err)
 {
@@ -157,10 +173,8 @@ int dkim_key_parse_bits(struct slice pem, const char *name, const char *domain, 
         status = read_pem(k, pem, name, err);
     if (status == 0)
         status = check_usable(k, name, bits_min, err);
-    if (status == 0) {
-        write_record(k, &k->record);
-        status = k->record.failed ? err_set(err, "%s: out of memory", name) : 0;
-    }
+    if (status == 0)
+        status = publish(k, name, err);
     ERR_clear_error(); /* what OpenSSL noted here would be read as the failure of somebody's TLS session */
     if (status < 0)
         dkim_key_free(&k);
@@ -195,6 +209,7 @@ void dkim_key_free(struct dkim_key **pk)
         return;
     EVP_PKEY_free(k->pkey); /* wipes the private parts */
     strbuf_free(&k->record);
+    dkim_record_free(&k->as_read);
     free(k);
 }
 
@@ -247,6 +262,16 @@ unsigned dkim_key_bits(const struct dkim_key *k)
 void dkim_key_record(const struct dkim_key *k, struct strbuf *out)
 {
     strbuf_add_slice(out, strbuf_slice(&k->record));
+}
+
+struct slice dkim_key_record_text(const struct dkim_key *k)
+{
+    return strbuf_slice(&k->record);
+}
+
+const struct dkim_record *dkim_key_as_read(const struct dkim_key *k)
+{
+    return &k->as_read;
 }
 
 int dkim_key_sign(const struct dkim_key *key, struct slice input, struct strbuf *out, struct err *err)

@@ -28,6 +28,7 @@ struct verifier {
     const struct lookup *dns;
     int64_t now;
     unsigned bits_min;
+    const struct dkim_parsed_records *known; /* or NULL */
     bool hashed;
     bool relaxed;
     uint64_t limit, length;
@@ -211,6 +212,11 @@ static void try_record(struct verifier *v, const struct dkim_parsed *p, struct s
 {
     struct dkim_record key;
     struct err why;
+    const struct dkim_record *known = v->known == NULL ? NULL : v->known->find(v->known->ctx, text);
+    if (known != NULL) {
+        check_with_key(v, p, known, s);
+        return;
+    }
     int status = dkim_record_parse(v->arena, text, v->bits_min, &key, &why);
     if (status == MESSAGE_NO_MEMORY) {
         dkim_signature_set(v->arena, s, DKIM_TEMPERROR, "out of memory");
@@ -276,9 +282,10 @@ static void check_signature(struct verifier *v, const struct dkim_parsed *p, str
 
 int dkim_verify_with(struct arena *a, const struct field_list *fields, const struct dkim_body_source *body,
                      const struct lookup *dns, int64_t now, size_t most, unsigned bits_min,
-                     struct dkim_verification *ret, struct err *err)
+                     const struct dkim_parsed_records *known, struct dkim_verification *ret, struct err *err)
 {
-    struct verifier v = {.arena = a, .fields = fields, .body = body, .dns = dns, .now = now, .bits_min = bits_min};
+    struct verifier v = {
+        .arena = a, .fields = fields, .body = body, .dns = dns, .now = now, .bits_min = bits_min, .known = known};
     struct dkim_verification all = {arena_alloc_array(a, most + 1, sizeof(*all.v)), 0, 0};
     if (all.v == NULL)
         return err_set(err, "out of memory");
@@ -301,5 +308,5 @@ int dkim_verify_with(struct arena *a, const struct field_list *fields, const str
 int dkim_verify(struct arena *a, const struct field_list *fields, const struct dkim_body_source *body,
                 const struct lookup *dns, int64_t now, struct dkim_verification *ret, struct err *err)
 {
-    return dkim_verify_with(a, fields, body, dns, now, DKIM_SIGNATURES_MAX, DKIM_VERIFY_BITS_MIN, ret, err);
+    return dkim_verify_with(a, fields, body, dns, now, DKIM_SIGNATURES_MAX, DKIM_VERIFY_BITS_MIN, NULL, ret, err);
 }

@@ -88,9 +88,22 @@ int dkim_signature_set(struct arena *a, struct dkim_signature *s, enum dkim_resu
 
 /* ---- verify.c -------------------------------------------------------------------------------- */
 
-/* dkim_verify of the first `most` signatures and with another least RSA key: the examples of old have shorter ones. */
+/* Key records that were parsed before: find() gives that of `text`, or NULL. */
+struct dkim_parsed_records {
+    const struct dkim_record *(*find)(void *ctx, struct slice text);
+    void *ctx;
+};
+
+/* dkim_verify of the first `most` signatures and with another least RSA key: the examples of old have shorter ones.
+ * `known` may be NULL. */
 int dkim_verify_with(struct arena *a, const struct field_list *fields, const struct dkim_body_source *body,
                      const struct lookup *dns, int64_t now, size_t most, unsigned bits_min,
-                     struct dkim_verification *ret, struct err *err);
+                     const struct dkim_parsed_records *known, struct dkim_verification *ret, struct err *err);
+
+/* ---- key.c ----------------------------------------------------------------------------------- */
+
+/* The record that dkim_key_record gives, and what a receiver makes of it: parsed once, when the key is loaded. */
+struct slice dkim_key_record_text(const struct dkim_key *k);
+const struct dkim_record *dkim_key_as_read(const struct dkim_key *k);
 
 #endif

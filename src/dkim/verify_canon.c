@@ -84,6 +84,11 @@ static void body_put(struct body *b, const char *p, size_t n)
     b->length += n;
     if (n > room)
         n = (size_t)room;
+    if (n >= sizeof(b->out)) { /* not copied first */
+        body_flush(b);
+        b->failed = b->failed || EVP_DigestUpdate(b->md, p, n) != 1;
+        return;
+    }
     while (n > 0) {
         if (b->n == sizeof(b->out))
             body_flush(b);
@@ -126,31 +131,47 @@ static void body_octet(struct body *b, const char *p)
         body_text(b, p, 1);
 }
 
-/* The octets of a line, n of them and no CR among them, that count as they stand: to the first white space that is more
- * than one SP between two words. */
+/* Is the octet at p[i] the CR of a line end that text follows, none of it white space that may have to go? */
+static bool joins_lines(const struct body *b, const char *p, size_t i, size_t n)
+{
+    return i + 2 < n && p[i] == '\r' && p[i + 1] == '\n' && p[i + 2] != '\r' && !(b->relaxed && is_wsp(p[i + 2]));
+}
+
+/* The first CR among the octets at p, and if white space is relaxed the first TAB or the first of two SP. */
+static size_t body_stop(const struct body *b, const char *p, size_t n)
+{
+    size_t i = 0;
+    for (; n - i > OCTETS; i += OCTETS) {
+        struct octets o = octets_at(p + i), stop = octets_eq(o, '\r');
+        if (b->relaxed)
+            stop.v |= octets_eq(o, '\t').v | (octets_eq(o, ' ').v & octets_eq(octets_at(p + i + 1), ' ').v);
+        unsigned k = octets_before(stop);
+        if (k < OCTETS)
+            return i + k;
+    }
+    while (i < n && p[i] != '\r' && !(b->relaxed && (p[i] == '\t' || (p[i] == ' ' && i + 1 < n && p[i + 1] == ' '))))
+        i++;
+    return i;
+}
+
+/* The octets at p that count as they stand, whole lines of them. */
 static size_t body_plain(const struct body *b, const char *p, size_t n)
 {
-    if (!b->relaxed)
-        return n;
-    const char *tab = memchr(p, '\t', n);
-    if (tab != NULL)
-        n = (size_t)(tab - p);
-    const char *wide = memmem(p, n, "  ", 2);
-    if (wide != NULL)
-        n = (size_t)(wide - p);
-    return n > 0 && p[n - 1] == ' ' ? n - 1 : n;
+    for (size_t i = 0;; i += 2) {
+        i += body_stop(b, p + i, n - i);
+        if (b->relaxed && i > 0 && p[i - 1] == ' ') /* at the end of its line, or of a longer run */
+            return i - 1;
+        if (!joins_lines(b, p, i, n))
+            return i;
+    }
 }
 
 static void body_add(struct body *b, const char *p, size_t n)
 {
-    size_t line_end = 0; /* where the present line has its CR */
     for (size_t i = 0; i < n;) {
-        if (i >= line_end) {
-            const char *cr = memchr(p + i, '\r', n - i);
-            line_end = cr == NULL ? n : (size_t)(cr - p);
-        }
-        size_t plain = b->cr || b->space ? 0 : body_plain(b, p + i, line_end - i);
-        if (plain > 0 && !(b->relaxed && is_wsp(p[i]))) {
+        bool text = !b->cr && !b->space && p[i] != '\r' && !(b->relaxed && is_wsp(p[i]));
+        size_t plain = text ? body_plain(b, p + i, n - i) : 0;
+        if (plain > 0) {
             body_text(b, p + i, plain);
             i += plain;
         } else {

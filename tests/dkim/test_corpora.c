@@ -91,7 +91,7 @@ static int verify(struct slice message, int64_t now, unsigned bits_min, struct d
     *ret = (struct dkim_verification){NULL, 0, 0};
     if (dkim_fields_split(&mem, slice_sub(all, 0, end + 2), &fields, NULL) < 0)
         return -1;
-    return dkim_verify_with(&mem, &fields, &source, &dns, now, DKIM_SIGNATURES_MAX, bits_min, ret, NULL);
+    return dkim_verify_with(&mem, &fields, &source, &dns, now, DKIM_SIGNATURES_MAX, bits_min, NULL, ret, NULL);
 }
 
 static bool passes(const struct dkim_verification *found)
