@@ -75,14 +75,26 @@ int lane_start(struct lane *l, const char *name, void *(*run)(void *ctx), void *
     return 0;
 }
 
-void lane_submit(struct lane *l, struct request *r)
+static void submit(struct lane *l, struct request *r, bool urgent)
 {
     pthread_mutex_lock(&l->mutex);
-    bool was_empty = l->waiting.head == NULL;
+    bool wake = l->patient ? urgent : l->waiting.head == NULL;
     requests_push(&l->waiting, r);
-    if (was_empty)
+    if (urgent)
+        l->patient = false;
+    if (wake)
         pthread_cond_signal(&l->wake);
     pthread_mutex_unlock(&l->mutex);
+}
+
+void lane_submit(struct lane *l, struct request *r)
+{
+    submit(l, r, true);
+}
+
+void lane_submit_later(struct lane *l, struct request *r)
+{
+    submit(l, r, false);
 }
 
 static struct timespec deadline_in(int64_t ms)
@@ -99,17 +111,19 @@ static struct timespec deadline_in(int64_t ms)
     return t;
 }
 
-bool lane_take(struct lane *l, struct requests *to, int64_t timeout_ms)
+bool lane_take(struct lane *l, struct requests *to, int64_t timeout_ms, bool patient)
 {
     struct timespec deadline = deadline_in(timeout_ms > 0 ? timeout_ms : 0);
 
     pthread_mutex_lock(&l->mutex);
-    while (l->waiting.head == NULL && !l->stopping && timeout_ms != 0) {
+    l->patient = patient;
+    while ((l->patient || l->waiting.head == NULL) && !l->stopping && timeout_ms != 0) {
         if (timeout_ms < 0)
             pthread_cond_wait(&l->wake, &l->mutex);
         else if (pthread_cond_timedwait(&l->wake, &l->mutex, &deadline) == ETIMEDOUT)
             break;
     }
+    l->patient = false;
     bool more = l->waiting.head != NULL || !l->stopping;
     requests_move(to, &l->waiting);
     pthread_mutex_unlock(&l->mutex);

@@ -506,7 +506,7 @@ void queue_finish(struct queue *q, struct queue_item *item, const struct queue_r
     }
     it->note = note != NULL ? strdup(note) : NULL;
     if (changes != 0 || it->note != NULL)
-        lane_submit(&q->writer.lane, &it->request);
+        lane_submit_later(&q->writer.lane, &it->request);
     else
         item_free(&it);
 }
