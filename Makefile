@@ -7,6 +7,7 @@
 #   make check-kill, check-faults   the long proofs that nothing is lost
 #   make check-install   the package in a bare Debian
 #   make bench      speed and cost, as ratios   make measure-queue   20,000 messages for a domain that is down
+#   make measure-growth   how cost grows with sessions, queue, domains, size   make profile   where the CPU goes, by room
 #   make format     clang-format                (V=1 shows the commands)
 
 VERSION := 0.1.0
@@ -135,12 +136,18 @@ check-kill: deps
 # ---- measuring -------------------------------------------------------------------------------------
 
 BENCH_TOOLS := $(patsubst tests/bench/%.c,$(BUILD)/bench/%,$(wildcard tests/bench/*.c))
-.PHONY: bench measure-queue
+.PHONY: bench measure-queue measure-growth profile
 bench: all $(BENCH_TOOLS)
 	@tests/bench/run $(BUILD) bench
 
 measure-queue: all $(BENCH_TOOLS)
 	@tests/bench/run $(BUILD) backlog
+
+measure-growth: all $(BENCH_TOOLS)
+	@tests/bench/growth $(BUILD) $(or $(GROWTH_OUT),$(BUILD)/bench/growth)
+
+profile: all $(BENCH_TOOLS)
+	@tests/bench/profile $(BUILD) $(or $(LOAD),10k-20x)
 
 $(BUILD)/bench/%: tests/bench/%.c $(BUILD)/libsendas.a
 	$(call say,BENCH,$<)

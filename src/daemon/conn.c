@@ -44,7 +44,8 @@ struct conn {
     bool reading, writing; /* what the loop watches */
     bool read_wants_write, write_wants_write, write_blocked;
     bool drained_wanted;
-    bool tls_broken; /* nothing more may be written */
+    bool may_have_more; /* the last read got something, so OpenSSL may hold a record that it has not shown */
+    bool tls_broken;    /* nothing more may be written */
     char reason[128];
 };
 
@@ -176,10 +177,14 @@ static void read_and_feed(struct conn *c)
     /* A bounded number of rounds: others have their turn. */
     for (int round = 0; round < 4 && may_read(c); round++) {
         n = read_some(c, buf, sizeof(buf));
+        c->may_have_more = n > 0;
         if (n <= 0)
             break;
         most = n > most ? n : most;
+        bool all = c->ssl != NULL ? SSL_has_pending(c->ssl) == 0 : (size_t)n < sizeof(buf);
         offer(c, slice_from(buf, (size_t)n));
+        if (all) /* the loop tells when there is more: that saves a read that gets nothing */
+            break;
     }
     wipe(buf, (size_t)most);
     if (n < 0)
@@ -446,8 +451,10 @@ static void leave(struct conn *c)
     }
     update_interest(c);
     update_timer(c);
-    /* Octets that OpenSSL has decrypted already do not make the socket readable. */
-    bool pending = c->reading && c->ssl != NULL && c->state == CONN_IS_OPEN && SSL_pending(c->ssl) > 0;
+    /* Octets that OpenSSL has read already do not make the socket readable.  They may be half a record: then a read that
+     * gets nothing ends it. */
+    bool pending =
+        c->reading && c->ssl != NULL && c->state == CONN_IS_OPEN && c->may_have_more && SSL_has_pending(c->ssl);
     if ((c->again || pending) && c->state != CONN_IS_CLOSED)
         event_active(c->readable, EV_READ, 0);
     c->again = false;

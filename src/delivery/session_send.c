@@ -272,18 +272,36 @@ void send_body(struct delivery_session *s)
  * of the end of data could leave this house as two messages (SMTP smuggling). */
 static bool only_crlf(struct delivery_session *s, struct slice bytes, bool last)
 {
-    for (size_t i = 0; i < bytes.n;) {
-        if (s->after_cr && bytes.p[i] != '\n')
+    size_t i = 0;
+    while (i < bytes.n) {
+        if (s->after_cr != (bytes.p[i] == '\n'))
             return false;
-        struct slice rest = slice_skip(bytes, i + s->after_cr);
-        size_t cr = slice_find(rest, '\r');
-        if (slice_find(slice_sub(rest, 0, cr), '\n') < cr)
-            return false;
-        i += s->after_cr + cr;
-        s->after_cr = cr < rest.n;
+        i += s->after_cr;
+        for (unsigned k = OCTETS; k == OCTETS && bytes.n - i >= OCTETS; i += k) {
+            struct octets o = octets_at(bytes.p + i);
+            k = octets_before((struct octets){octets_eq(o, '\r').v | octets_eq(o, '\n').v});
+        }
+        while (i < bytes.n && bytes.p[i] != '\r' && bytes.p[i] != '\n')
+            i++;
+        s->after_cr = i < bytes.n && bytes.p[i] == '\r';
         i += s->after_cr;
     }
     return !(last && s->after_cr);
+}
+
+/* Up to the first dot behind an LF; not one at p[0]. */
+static size_t before_dot(struct slice s)
+{
+    size_t i = 1;
+    for (; s.n > i && s.n - i >= OCTETS; i += OCTETS) {
+        struct octets dot = octets_eq(octets_at(s.p + i), '.'), lf = octets_eq(octets_at(s.p + i - 1), '\n');
+        unsigned k = octets_before((struct octets){dot.v & lf.v});
+        if (k < OCTETS)
+            return i + k;
+    }
+    while (i < s.n && (s.p[i] != '.' || s.p[i - 1] != '\n'))
+        i++;
+    return i;
 }
 
 /* RFC 5321 4.5.2: a leading dot is doubled.  Pieces go out as they stand, nothing is copied here. */
@@ -292,14 +310,10 @@ static void send_stuffed(struct delivery_session *s, struct slice bytes)
     while (bytes.n > 0) {
         if (s->line_start && bytes.p[0] == '.')
             session_command(s, SLICE("."));
-        size_t line = 0;
-        do {
-            line += slice_find(slice_skip(bytes, line), '\n');
-            s->line_start = line < bytes.n;
-            line += s->line_start;
-        } while (line < bytes.n && bytes.p[line] != '.');
-        session_command(s, slice_sub(bytes, 0, line));
-        bytes = slice_skip(bytes, line);
+        size_t n = before_dot(bytes);
+        s->line_start = bytes.p[n - 1] == '\n';
+        session_command(s, slice_sub(bytes, 0, n));
+        bytes = slice_skip(bytes, n);
     }
 }
 

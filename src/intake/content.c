@@ -52,24 +52,44 @@ static int take(struct intake_content *c, struct slice bytes)
 
 /* ---- the lines ------------------------------------------------------------------------------- */
 
-/* A piece of a line, without line end.  What later hops would cut, fold or read as a line end is refused here, so that
- * what is signed is what arrives. */
-static int judge_text(struct intake_content *c, struct slice text)
+/* How many octets stand before the first CR, LF, NUL or one of 8 bits?  `eightbit` says that these do not stop it. */
+static size_t plain_length(struct slice s, bool eightbit)
 {
-    if (memchr(text.p, '\n', text.n) != NULL) /* RFC 5321 2.3.8, 4.1.1.4: only CRLF ends a line */
+    size_t i = 0;
+    for (; s.n - i >= OCTETS; i += OCTETS) {
+        struct octets o = octets_at(s.p + i);
+        struct octets stop = {octets_eq(o, '\r').v | octets_eq(o, '\n').v | octets_eq(o, '\0').v};
+        if (!eightbit)
+            stop.v |= o.v;
+        unsigned k = octets_before(stop);
+        if (k < OCTETS)
+            return i + k;
+    }
+    while (i < s.n && s.p[i] != '\r' && s.p[i] != '\n' && s.p[i] != '\0' && (eightbit || (unsigned char)s.p[i] < 0x80))
+        i++;
+    return i;
+}
+
+/* Takes a piece of a line up to its CR or the end of s; returns its length, -1 when it is refused.  What later hops would
+ * cut, fold or read as a line end is refused here, so that what is signed is what arrives. */
+static ssize_t judge_text(struct intake_content *c, struct slice s)
+{
+    size_t n = plain_length(s, c->in_body ? c->body_8bit : c->eightbit);
+    if (n < s.n && (unsigned char)s.p[n] >= 0x80) {
+        c->eightbit = true;
+        c->body_8bit = c->in_body;
+        n += plain_length(slice_skip(s, n), true);
+    }
+    if (n < s.n && s.p[n] == '\n') /* RFC 5321 2.3.8, 4.1.1.4: only CRLF ends a line */
         return fail(c, 550, "5.6.0", "A bare LF: lines must end in CRLF");
-    if (memchr(text.p, '\0', text.n) != NULL)
+    if (n < s.n && s.p[n] == '\0')
         return fail(c, 550, "5.6.0", "A NUL octet is not allowed in a message");
-    c->line += text.n;
+    c->line += n;
     if (c->line > MESSAGE_LINE_MAX && !c->any_line) /* RFC 5321 4.5.3.1.6, RFC 5322 2.1.1 */
         return fail(c, 550, "5.6.0", "A line is longer than 998 octets: send it as quoted-printable or base64");
     if (c->in_body && c->line > c->body_line_max)
         c->body_line_max = c->line;
-    if (!(c->in_body ? c->body_8bit : c->eightbit) && !slice_is_ascii(text)) {
-        c->eightbit = true;
-        c->body_8bit = c->in_body;
-    }
-    return 0;
+    return (ssize_t)n;
 }
 
 /* The octet behind a CR. */
@@ -104,12 +124,12 @@ static int judge(struct intake_content *c, struct slice bytes)
             c->line = 0;
             continue;
         }
-        const char *cr = memchr(bytes.p + i, '\r', bytes.n - i);
-        size_t end = cr == NULL ? bytes.n : (size_t)(cr - bytes.p);
-        if (judge_text(c, slice_sub(bytes, i, end - i)) < 0)
+        ssize_t n = judge_text(c, slice_skip(bytes, i));
+        if (n < 0)
             return -1;
-        c->cr = cr != NULL;
-        i = c->cr ? end + 1 : end;
+        i += (size_t)n;
+        c->cr = i < bytes.n;
+        i += c->cr;
     }
     return take(c, slice_skip(bytes, taken));
 }

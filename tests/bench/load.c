@@ -1,5 +1,8 @@
-/* load ADDRESS PORT USER PASSWORD SESSIONS MESSAGES SIZE RECIPIENT - submits mail: STARTTLS, AUTH PLAIN, a thread for
- * each session, which sends its share of the messages one after the other.
+/* load ADDRESS PORT USER PASSWORD SESSIONS MESSAGES SIZE RECIPIENT DOMAINS PER_CONNECTION - submits mail: STARTTLS, AUTH
+ * PLAIN, a thread for each session, which sends its share of the messages one after the other.  Message n goes to
+ * RECIPIENT, where a # stands for n modulo DOMAINS.  After PER_CONNECTION messages (0 = never) a session makes
+ * a new connection.  With MESSAGES 0 all sessions log in, one after the other, and idle until standard input ends; then
+ * "idle" is printed first, when all are there.
  *
  * Prints one line: accepted seconds p50_ms p99_ms (from the last octet of a message to its 250).  Exit 1 when a message
  * was not accepted.  The certificate is not looked at: this measures, it does not protect. */
@@ -20,13 +23,13 @@
 static struct {
     struct sockaddr_in server;
     const char *user, *password, *recipient;
-    unsigned sessions, messages;
+    unsigned sessions, messages, domains, per_connection;
     size_t size;
     SSL_CTX *tls;
 } plan;
 
 struct session {
-    unsigned number, n; /* messages */
+    unsigned number, n, first; /* messages, the number of the first */
     int fd;
     SSL *ssl;
     size_t have;
@@ -121,7 +124,7 @@ static bool open_session(struct session *s)
 }
 
 /* The message from DATA's 354 on, the dot included. */
-static char *make_message(unsigned session, unsigned number, size_t *n)
+static char *make_message(unsigned session, unsigned number, const char *recipient, size_t *n)
 {
     size_t cap = plan.size + 1024;
     char *m = malloc(cap);
@@ -131,7 +134,7 @@ static char *make_message(unsigned session, unsigned number, size_t *n)
                                  "From: Load <%s>\r\nTo: <%s>\r\nSubject: a message\r\n of load\r\n"
                                  "Date: Sat, 21 Nov 2026 10:00:00 +0000\r\nMessage-ID: <%u.%u.%d@load.example>\r\n"
                                  "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n",
-                                 plan.user, plan.recipient, session, number, (int)getpid());
+                                 plan.user, recipient, session, number, (int)getpid());
     for (unsigned line = 0; at + 78 < plan.size; line++)
         at += (size_t)snprintf(m + at, cap - at,
                                "%s%06u: the quick  brown fox jumps over the lazy dog, 0123456789.  \r\n",
@@ -143,12 +146,18 @@ static char *make_message(unsigned session, unsigned number, size_t *n)
 
 static bool send_message(struct session *s, unsigned number)
 {
-    char line[600];
+    char line[600], recipient[300];
     size_t n = 0;
-    char *message = make_message(s->number, number, &n);
+    const char *mark = strchr(plan.recipient, '#');
+    if (mark == NULL)
+        snprintf(recipient, sizeof(recipient), "%s", plan.recipient);
+    else
+        snprintf(recipient, sizeof(recipient), "%.*s%u%s", (int)(mark - plan.recipient), plan.recipient,
+                 (s->first + number) % plan.domains, mark + 1);
+    char *message = make_message(s->number, number, recipient, &n);
     snprintf(line, sizeof(line), "MAIL FROM:<%s>\r\n", plan.user);
     bool ok = message != NULL && ask(s, line, 250);
-    snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", plan.recipient);
+    snprintf(line, sizeof(line), "RCPT TO:<%s>\r\n", recipient);
     ok = ok && ask(s, line, 250) && ask(s, "DATA\r\n", 354) && put(s, message, n);
     double sent_s = now_s();
     ok = ok && reply(s) == 250;
@@ -158,17 +167,30 @@ static bool send_message(struct session *s, unsigned number)
     return ok;
 }
 
+static void close_session(struct session *s)
+{
+    if (s->ssl != NULL)
+        ask(s, "QUIT\r\n", 221);
+    SSL_free(s->ssl);
+    s->ssl = NULL;
+    s->have = 0;
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
 static void *run(void *arg)
 {
     struct session *s = arg;
     bool ok = open_session(s);
-    for (unsigned i = 0; i < s->n && ok; i++)
-        ok = send_message(s, i);
-    if (ok)
-        ask(s, "QUIT\r\n", 221);
-    SSL_free(s->ssl);
-    if (s->fd >= 0)
-        close(s->fd);
+    for (unsigned i = 0; i < s->n && ok; i++) {
+        if (i > 0 && plan.per_connection > 0 && i % plan.per_connection == 0) {
+            close_session(s);
+            ok = open_session(s);
+        }
+        ok = ok && send_message(s, i);
+    }
+    close_session(s);
     return NULL;
 }
 
@@ -189,7 +211,7 @@ static int play(void)
     double begin_s = now_s();
     for (unsigned i = 0; i < plan.sessions; i++) {
         unsigned n = (plan.messages - given) / (plan.sessions - i);
-        sessions[i] = (struct session){.number = i, .n = n, .fd = -1, .waits_ms = waits_ms + given};
+        sessions[i] = (struct session){.number = i, .n = n, .first = given, .fd = -1, .waits_ms = waits_ms + given};
         given += n;
         if (pthread_create(&threads[i], NULL, run, &sessions[i]) != 0)
             return 1;
@@ -207,10 +229,31 @@ static int play(void)
     return accepted == plan.messages ? 0 : 1;
 }
 
+static int idle(void)
+{
+    struct session *sessions = calloc(plan.sessions, sizeof(*sessions));
+    bool ok = sessions != NULL;
+    for (unsigned i = 0; i < plan.sessions && ok; i++) {
+        sessions[i].fd = -1;
+        ok = open_session(&sessions[i]);
+    }
+    if (ok) {
+        puts("idle");
+        fflush(stdout);
+        while (getchar() != EOF)
+            ;
+        for (unsigned i = 0; i < plan.sessions; i++)
+            close_session(&sessions[i]);
+    }
+    free(sessions);
+    return ok ? 0 : 1;
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 9) {
-        fprintf(stderr, "usage: load ADDRESS PORT USER PASSWORD SESSIONS MESSAGES SIZE RECIPIENT\n");
+    if (argc != 11) {
+        fprintf(stderr,
+                "usage: load ADDRESS PORT USER PASSWORD SESSIONS MESSAGES SIZE RECIPIENT DOMAINS PER_CONNECTION\n");
         return 2;
     }
     plan.server.sin_family = AF_INET;
@@ -221,12 +264,14 @@ int main(int argc, char **argv)
     plan.messages = (unsigned)atoi(argv[6]);
     plan.size = (size_t)atol(argv[7]);
     plan.recipient = argv[8];
+    plan.domains = (unsigned)atoi(argv[9]);
+    plan.per_connection = (unsigned)atoi(argv[10]);
     plan.tls = SSL_CTX_new(TLS_client_method());
-    if (inet_pton(AF_INET, argv[1], &plan.server.sin_addr) != 1 || plan.sessions == 0 || plan.messages == 0 ||
+    if (inet_pton(AF_INET, argv[1], &plan.server.sin_addr) != 1 || plan.sessions == 0 || plan.domains == 0 ||
         plan.tls == NULL)
         return 2;
     SSL_CTX_set_mode(plan.tls, SSL_MODE_AUTO_RETRY);
-    int code = play();
+    int code = plan.messages == 0 ? idle() : play();
     SSL_CTX_free(plan.tls);
     return code;
 }

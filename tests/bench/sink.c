@@ -1,10 +1,12 @@
-/* sink ADDRESS PORT - a mail server that takes everything, as fast as one core can.
+/* sink ADDRESS PORT [CERTIFICATE KEY] - a mail server that takes everything, as fast as one core can; with a certificate it
+ * offers STARTTLS.
  *
  * On SIGUSR1, and at its end on SIGTERM, it prints one line: connections messages octets first_s last_s most_open (the
  * times by the monotonic clock, of the first and the last message). */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,10 +22,13 @@ enum { LINE_MAX_OCTETS = 4096, READ_SIZE = 64 * 1024, EVENTS = 64 };
 
 struct client {
     int fd;
-    bool in_data;
+    SSL *ssl;
+    bool in_data, starts_tls;
     size_t n;                   /* of `line` */
     char line[LINE_MAX_OCTETS]; /* what came of the present one, cut off at its end */
 };
+
+static SSL_CTX *tls; /* NULL: not offered */
 
 static struct {
     unsigned long connections, messages, octets, open, most_open;
@@ -62,6 +67,8 @@ static void taken(void)
         seen.first_s = seen.last_s;
 }
 
+#define EXTENSIONS "250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n"
+
 /* The reply to a whole line, or NULL. */
 static const char *answer(struct client *c)
 {
@@ -73,7 +80,11 @@ static const char *answer(struct client *c)
         return "250 2.0.0 taken\r\n";
     }
     if (is_verb(c, "EHLO"))
-        return "250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250 ENHANCEDSTATUSCODES\r\n";
+        return tls != NULL && c->ssl == NULL ? "250-sink\r\n250-STARTTLS\r\n" EXTENSIONS : "250-sink\r\n" EXTENSIONS;
+    if (tls != NULL && c->ssl == NULL && is_verb(c, "STARTTLS")) {
+        c->starts_tls = true;
+        return "220 2.0.0 go on\r\n";
+    }
     c->in_data = is_verb(c, "DATA");
     return c->in_data ? "354 go on\r\n" : is_verb(c, "QUIT") ? "221 2.0.0 bye\r\n" : "250 2.0.0 ok\r\n";
 }
@@ -106,11 +117,39 @@ static bool take(struct client *c, const char *p, size_t n)
             memcpy(out + used, reply, length);
         used += length;
     }
-    return (used == 0 || send(c->fd, out, used, MSG_NOSIGNAL) == (ssize_t)used) && !quit;
+    ssize_t sent = used == 0        ? 0
+                   : c->ssl != NULL ? SSL_write(c->ssl, out, (int)used)
+                                    : send(c->fd, out, used, MSG_NOSIGNAL);
+    return sent == (ssize_t)used && !quit;
+}
+
+/* The handshake is made by the first reads. */
+static bool start_tls(struct client *c)
+{
+    c->starts_tls = false;
+    c->ssl = SSL_new(tls);
+    if (c->ssl == NULL || SSL_set_fd(c->ssl, c->fd) != 1)
+        return false;
+    SSL_set_accept_state(c->ssl);
+    return true;
+}
+
+/* As recv. */
+static ssize_t take_some(struct client *c, char *buffer, size_t size)
+{
+    if (c->ssl == NULL)
+        return recv(c->fd, buffer, size, 0);
+    int n = SSL_read(c->ssl, buffer, (int)size);
+    if (n <= 0 && SSL_get_error(c->ssl, n) == SSL_ERROR_WANT_READ) {
+        errno = EAGAIN;
+        return -1;
+    }
+    return n > 0 ? n : 0;
 }
 
 static void leave(struct client *c)
 {
+    SSL_free(c->ssl);
     close(c->fd);
     free(c);
     seen.open--;
@@ -119,13 +158,17 @@ static void leave(struct client *c)
 static void serve(struct client *c)
 {
     static char buffer[READ_SIZE];
-    ssize_t n = recv(c->fd, buffer, sizeof(buffer), 0);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n > 0)
-        seen.octets += (unsigned long)n;
-    if (n <= 0 || !take(c, buffer, (size_t)n))
-        leave(c);
+    do {
+        ssize_t n = take_some(c, buffer, sizeof(buffer));
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (n > 0)
+            seen.octets += (unsigned long)n;
+        if (n <= 0 || !take(c, buffer, (size_t)n) || (c->starts_tls && !start_tls(c))) {
+            leave(c);
+            return;
+        }
+    } while (c->ssl != NULL && SSL_pending(c->ssl) > 0);
 }
 
 static void welcome(int listener, int poll)
@@ -180,10 +223,14 @@ static bool on_signal(int signals)
 
 int main(int argc, char **argv)
 {
-    if (argc != 3) {
-        fprintf(stderr, "usage: sink ADDRESS PORT\n");
+    if (argc != 3 && argc != 5) {
+        fprintf(stderr, "usage: sink ADDRESS PORT [CERTIFICATE KEY]\n");
         return 2;
     }
+    if (argc == 5 && ((tls = SSL_CTX_new(TLS_server_method())) == NULL ||
+                      SSL_CTX_use_certificate_file(tls, argv[3], SSL_FILETYPE_PEM) != 1 ||
+                      SSL_CTX_use_PrivateKey_file(tls, argv[4], SSL_FILETYPE_PEM) != 1))
+        fail("certificate");
     int poll = epoll_create1(EPOLL_CLOEXEC), listener = open_listener(argv[1], argv[2]), signals = open_signals();
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = &listener}, s = {.events = EPOLLIN, .data.ptr = &signals};
     if (poll < 0 || signals < 0 || epoll_ctl(poll, EPOLL_CTL_ADD, listener, &e) < 0 ||
