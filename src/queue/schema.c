@@ -152,7 +152,7 @@ static int prepare_write(struct store *s, const char *path, struct err *err)
         return fail(s, path, err);
     if (strcmp(mode, "wal") != 0)
         return err_set(err, "%s: this file system cannot hold a write-ahead log", path);
-    if (exec(s, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -8192;"
+    if (exec(s, "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -4096;"
                 "PRAGMA temp_store = MEMORY") != SQLITE_OK)
         return fail(s, path, err);
     sqlite3_wal_hook(s->db, on_commit, s);

@@ -1,7 +1,7 @@
 """growth.svg, by hand: a panel a curve, both axes logarithmic, the cost in signatures."""
 import math
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 260, 56, 16, 40, 44
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 420, 260, 56, 34, 40, 44
 STYLE = """<style>
 text { font: 12px sans-serif; fill: #333 } .title { font-weight: bold; font-size: 13px } .tick { font-size: 11px; fill: #666 }
 .grid { stroke: #ddd } .line { fill: none; stroke: #1764ab; stroke-width: 2 } .dot { fill: #1764ab } .floor { stroke: #c0392b; stroke-dasharray: 5 4 }
@@ -18,7 +18,7 @@ def short(n):
 class Panel:
     def __init__(self, title, rows, x0, y0):
         self.title, self.rows, self.x0, self.y0 = title, rows, x0, y0
-        self.zero = rows[0]["x"] == 0 # has no logarithm: it stands a decade before the next
+        self.zero = rows[0]["x"] == 0  # has no logarithm: it stands a decade before the next
         low = rows[1]["x"] / 10 if self.zero else rows[0]["x"]
         self.low, self.high = math.log10(low), math.log10(rows[-1]["x"])
         self.top = 10 ** math.ceil(math.log10(max(10, *(r["signatures"] for r in rows))))
@@ -40,12 +40,12 @@ class Panel:
             out.append(f'<line class="{"floor" if level == 1 else "grid"}" x1="{left}" x2="{right}" y1="{self.y(level):.1f}" y2="{self.y(level):.1f}"/>')
             out.append(f'<text class="tick" text-anchor="end" x="{left - 6}" y="{self.y(level) + 4:.1f}">{short(level)}</text>')
         for r in self.rows:
-            out.append(f'<text class="tick" text-anchor="middle" x="{self.x(r["x"]):.1f}" y="{floor + 18:.1f}">{short(r["x"])}</text>')
+            out.append(f'<text class="tick" text-anchor="middle" x="{self.x(r["x"]):.1f}" y="{floor + 18:.1f}">{r.get("label") or short(r["x"])}</text>')
         points = [(self.x(r["x"]), self.y(max(1, r["signatures"]))) for r in self.rows]
         out.append('<polyline class="line" points="' + " ".join(f"{x:.1f},{y:.1f}" for x, y in points) + '"/>')
         for (x, y), r in zip(points, self.rows):
             out.append(f'<circle class="dot" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>')
-            out.append(f'<text text-anchor="middle" x="{x:.1f}" y="{y - 9:.1f}">{r["signatures"]:.3g}</text>')
+            out.append(f'<text text-anchor="middle" x="{x:.1f}" y="{y - 9:.1f}">{r["signatures"]:{".0f" if r["signatures"] >= 100 else ".3g"}}</text>')
         return out
 
 

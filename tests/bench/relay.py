@@ -123,7 +123,7 @@ class Relay:
             (folder / name).chmod(0o600)
         self.log = folder / "log"
         with open(self.log, "wb") as log:
-            self.process = start([*settings.get("under", []), str(BUILD / "sendas"), "serve", "-c", str(folder / "sendas.yaml")], stderr=log)
+            self.process = start([*os.environ.get("BENCH_UNDER", "").split(), str(BUILD / "sendas"), "serve", "-c", str(folder / "sendas.yaml")], stderr=log)
         wait_for(lambda: b"event=ready" in self.log.read_bytes() or self.process.poll() is not None, 30)
         if self.process.poll() is not None:
             sys.exit(self.log.read_text())
