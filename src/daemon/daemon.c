@@ -42,7 +42,7 @@ static void prepare_process(void)
 {
     umask(077);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGHUP, SIG_IGN); /* before daemon_watch and behind daemon_unwatch a reload is no reason to die */
+    signal(SIGHUP, SIG_IGN);   /* before daemon_watch and behind daemon_unwatch a reload is no reason to die */
 #ifndef UNDER_SANITIZER        /* its leak check traces the process */
     prctl(PR_SET_DUMPABLE, 0); /* keys and passwords stay out of core files and of other processes' sight */
 #endif
