@@ -272,6 +272,10 @@ bool accounts_login_failed(struct submission_shared *s, const struct users *user
     if (account->paid_off_ms < now_ms)
         account->paid_off_ms = now_ms;
     account->paid_off_ms += failure_ms(c);
+    /* Failures that come in spite of the lock (found out behind it, or AUTH for another) do not prolong it. */
+    int64_t most_ms = now_ms + c->limits.auth_window_s * 1000;
+    if (account->paid_off_ms > most_ms)
+        account->paid_off_ms = most_ms;
     bool tell = user != NULL && is_locked(account, now_ms, c) && account->told_until_ms <= now_ms;
     if (tell)
         account->told_until_ms = now_ms + c->limits.auth_window_s * 1000;

@@ -97,9 +97,10 @@ void submission_auth_done(struct submission *s, const struct user_password *pass
 
 /* ---- the mechanisms; `response` is decoded ------------------------------------------------------------------- */
 
+/* A NUL would make another's name of it, wherever it is a string. */
 static int take_login(struct submission *s, struct slice name)
 {
-    if (name.n > SESSION_LOGIN_NAME_MAX)
+    if (name.n > SESSION_LOGIN_NAME_MAX || slice_find(name, '\0') < name.n)
         return -1;
     if (name.n > 0)
         memcpy(s->login, name.p, name.n);

@@ -85,6 +85,18 @@ START_TEST(test_locked_by_many_addresses)
 }
 END_TEST
 
+/* More failures than the limit, which come from checks that were under way, lock no longer than the last one does. */
+START_TEST(test_lock_has_an_end)
+{
+    const char *name = names[_i];
+    fail_often(name, 1000, 1000);
+    ck_assert(locked(name, "203.0.113.9", 1029));
+    ck_assert(!locked(name, "203.0.113.9", 1030));
+    fail_often(name, 1000, 1030);
+    ck_assert(!locked(name, "203.0.113.9", 1060));
+}
+END_TEST
+
 START_TEST(test_names_are_one_account)
 {
     fail_often("ann@example.com", 10, 1000);
@@ -445,6 +457,7 @@ static Suite *accounts_suite(void)
     tcase_add_checked_fixture(tc, set_up, tear_down);
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, test_locked_by_many_addresses, 0, (int)ARRAY_LEN(names));
+    tcase_add_loop_test(tc, test_lock_has_an_end, 0, (int)ARRAY_LEN(names));
     tcase_add_test(tc, test_names_are_one_account);
     tcase_add_test(tc, test_owner_is_known);
     tcase_add_test(tc, test_own_mistakes_do_not_count);
