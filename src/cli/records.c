@@ -37,7 +37,7 @@ static const char *keep(struct records *r, struct slice text)
         return "";
     }
     for (size_t i = 0; i < text.n; i++)
-        if (copy[i] < 0x20 || copy[i] == 0x7f)
+        if ((unsigned char)copy[i] < 0x20 || (unsigned char)copy[i] >= 0x7f) /* char has a sign on some machines only */
             copy[i] = '?';
     return copy;
 }

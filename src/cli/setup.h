@@ -52,6 +52,7 @@ struct setup {
     const char *user; /* whose values are printed */
     struct setup_password passwords[SETUP_CLIENTS_MAX];
     size_t n_passwords;
+    bool new_user; /* the passwords are its first */
     struct records records;
     struct setup_texts done, left; /* what was done, what is left to do */
     bool started;                  /* the service, by us */

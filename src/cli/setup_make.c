@@ -416,21 +416,25 @@ static int add_password(struct setup *s, const char *label, struct err *err)
 /* A user that is there keeps what he has; each --client that he has no password for gets one. */
 static int make_user(struct setup *s, struct err *err)
 {
-    const char *path = s->config->users_path;
-    bool is_new = users_find(s->users, slice_of(s->user)) == NULL;
-    struct strbuf labels = STRBUF_INIT;
+    s->new_user = users_find(s->users, slice_of(s->user)) == NULL;
     for (size_t i = 0; i < s->n_clients; i++)
         if (add_password(s, s->clients[i], err) < 0)
             return -1;
-    if (is_new && s->n_clients == 0 && add_password(s, "default", err) < 0)
-        return -1;
+    return s->new_user && s->n_clients == 0 ? add_password(s, "default", err) : 0;
+}
+
+/* Last of all: a password that is stored is also printed, whatever else fails or is broken off. */
+static int save_user(struct setup *s, struct err *err)
+{
+    const char *path = s->config->users_path;
+    struct strbuf labels = STRBUF_INIT;
     if (s->n_passwords == 0)
         return 0;
     if (users_save(path, s->users, err) < 0 || give_to_daemon(path, 0640, err) < 0)
         return -1;
     for (size_t i = 0; i < s->n_passwords; i++)
         strbuf_addf(&labels, "%s%s", i > 0 ? ", " : "", s->passwords[i].label);
-    if (is_new)
+    if (s->new_user)
         setup_tell(s, &s->done, "made the user %s (login for: %s), who may write as any address of %s", s->user,
                    strbuf_str(&labels), s->domain);
     else
@@ -495,7 +499,8 @@ int setup_make(struct setup *s, const struct cli_args *args, struct err *err)
     }
     if (find_user(s, s->config != NULL ? s->config->users_path : s->users_path, err) < 0 ||
         (needs_keys(s) && make_keys(s, err) < 0) || make_config(s, err) < 0 || read_config(s, err) < 0 ||
-        complete_addresses(s, err) < 0 || make_user(s, err) < 0 || adopt_all(s, err) < 0 || make_records(s, err) < 0)
+        complete_addresses(s, err) < 0 || make_user(s, err) < 0 || adopt_all(s, err) < 0 || make_records(s, err) < 0 ||
+        save_user(s, err) < 0)
         return -1;
     if (new)
         start_service(s);

@@ -618,6 +618,23 @@ START_TEST(a_password_for_each_client)
 }
 END_TEST
 
+/* What fails before it can be printed is not stored either: nobody would know it. */
+START_TEST(no_password_that_nobody_sees)
+{
+    ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR", "--client", "gmail"), CLI_OK);
+    struct strbuf before = contents("users.yaml"), path = STRBUF_INIT;
+    strbuf_addf(&path, "%s/dkim/example.com/s2.pem", dir);
+    ck_assert_int_eq(truncate(strbuf_str(&path), 10), 0);
+    ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR", "--client", "phone"), CLI_FAILED);
+    ck_assert_ptr_nonnull(strstr(errors, "s2.pem"));
+    struct strbuf after = contents("users.yaml");
+    ck_assert_str_eq(strbuf_str(&after), strbuf_str(&before));
+    strbuf_free(&before);
+    strbuf_free(&after);
+    strbuf_free(&path);
+}
+END_TEST
+
 static const struct {
     const char *args[5], *yaml;
 } certificates[] = {
@@ -762,6 +779,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, domains_as_people_write_them, 0, (int)ARRAY_LEN(spellings));
     tcase_add_test(tc, domain_below_another);
     tcase_add_test(tc, a_password_for_each_client);
+    tcase_add_test(tc, no_password_that_nobody_sees);
     tcase_add_loop_test(tc, certificate, 0, (int)ARRAY_LEN(certificates));
     tcase_add_test(tc, setup_takes_no_key_of_another_kind);
     tcase_add_test(tc, keys);
