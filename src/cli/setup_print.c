@@ -117,19 +117,24 @@ static const char *describe_confirmation(struct setup *s)
 
 enum { LABEL_WIDTH = 18 };
 
+/* A line without label goes on with the value above it. */
 static void print_field(const char *label, const char *value)
 {
-    printf("  %s:%*s %s\n", label, (int)(LABEL_WIDTH - strlen(label)), "", value);
+    if (label == NULL)
+        printf("  %*s  %s\n", LABEL_WIDTH, "", value);
+    else
+        printf("  %s:%*s %s\n", label, (int)(LABEL_WIDTH - strlen(label)), "", value);
 }
 
 static void print_password(struct setup *s, const char *label, const char *const *labels)
 {
     const char *password = find_password(s, labels);
-    if (password != NULL)
+    if (password != NULL) {
         print_field(label, password);
-    else
-        print_field(label, setup_text(s, "(%sone more: sendas user add %s --label %s)",
-                                      s->n_passwords == 0 ? "made before; " : "", s->user, labels[0]));
+        return;
+    }
+    print_field(label, s->n_passwords == 0 ? "made before; one more is made by" : "one more is made by");
+    print_field(NULL, setup_text(s, "sendas user add %s --label %s", s->user, labels[0]));
 }
 
 static void print_gmail(struct setup *s)
