@@ -118,6 +118,8 @@ struct delivery_deps {
 int delivery_new(const struct delivery_deps *deps, struct intake_settings *settings, struct delivery **ret, struct err *err);
 /* queue_events.due */
 void delivery_item_due(void *delivery, struct queue_item *item);
+/* New settings.  With another config, what is remembered of failing destinations goes; with the same (only other keys sign)
+ * it stays. */
 void delivery_reconfigure(struct delivery *d, struct intake_settings *settings);
 /* No new transactions; the ones under way may finish.  done(ctx) when none is left. */
 void delivery_stop(struct delivery *d, void (*done)(void *ctx), void *ctx);

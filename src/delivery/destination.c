@@ -120,13 +120,14 @@ bool destination_serves(const struct destination *dest, const char *domain)
     return strcmp(dest->key, key) == 0;
 }
 
-/* After a reload new items do not join a destination that was made from the old configuration. */
+/* After a reload new items do not join a destination that was made from the old configuration.  Settings that differ in
+ * nothing but the keys that sign share it. */
 struct destination *destination_get(struct delivery *d, const char *domain)
 {
     char key[KEY_SIZE];
     make_key(d->settings->config, domain, key);
     for (struct destination *dest = *bucket_of(d, key); dest != NULL; dest = dest->next_in_bucket)
-        if (strcmp(dest->key, key) == 0 && dest->settings == d->settings)
+        if (strcmp(dest->key, key) == 0 && dest->settings->config == d->settings->config)
             return dest;
     return destination_new(d, domain, key);
 }

@@ -152,10 +152,11 @@ void delivery_item_due(void *delivery, struct queue_item *item)
 void delivery_reconfigure(struct delivery *d, struct intake_settings *settings)
 {
     struct intake_settings *old = d->settings;
+    bool same = settings->config == old->config;
     d->settings = intake_settings_ref(settings);
     intake_settings_unref(&old);
     struct destination *dest;
-    while ((dest = TAILQ_FIRST(&d->remembered)) != NULL)
+    while (!same && (dest = TAILQ_FIRST(&d->remembered)) != NULL)
         destination_free(&dest);
 }
 

@@ -182,7 +182,7 @@ void rest_forget(struct destination *dest)
 void rest_leave(struct destination *dest)
 {
     struct delivery *d = dest->d;
-    if (dest->failures == 0 || d->stopping || dest->settings != d->settings) {
+    if (dest->failures == 0 || d->stopping || dest->settings->config != d->settings->config) {
         destination_free(&dest);
         return;
     }

@@ -523,8 +523,14 @@ START_TEST(test_what_is_remembered_is_bounded)
     }
     turn();
     ck_assert_uint_eq(w.d->n_remembered, 1000);
-    delivery_reconfigure(w.d, &w.settings);
+    struct intake_settings other_keys = {.config = &w.config, .references = 1};
+    delivery_reconfigure(w.d, &other_keys);
+    ck_assert_uint_eq(w.d->n_remembered, 1000); /* what signs says nothing about them */
+    struct config reread = w.config;
+    struct intake_settings fresh = {.config = &reread, .references = 1};
+    delivery_reconfigure(w.d, &fresh);
     ck_assert_uint_eq(w.d->n_remembered, 0); /* a new configuration is a new chance */
+    delivery_reconfigure(w.d, &w.settings);
     strbuf_free(&mx);
     close_world();
 }
