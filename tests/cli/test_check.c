@@ -7,7 +7,9 @@
 #include "sendas/cli.h"
 #include "sendas/dkim.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -1195,6 +1197,36 @@ START_TEST(usage)
 }
 END_TEST
 
+/* What listens breaks the handshake and is gone: the alert about that finds nobody, and the command lives. */
+START_TEST(listener_that_hangs_up)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    struct check_contact to = {.address = "127.0.0.1", .talk = CHECK_TALK_IMPLICIT, .host = "mail.example.com"};
+    socklen_t size = sizeof(at);
+    struct check_asker *asker;
+    struct check_reached reached;
+    struct err err;
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, sizeof(at)), 0);
+    ck_assert_int_eq(listen(fd, 1), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    to.port = ntohs(at.sin_port);
+    signal(SIGPIPE, SIG_DFL);
+    ck_assert_msg(check_asker_open(NULL, &asker, &err) == 0, "%s", err.text);
+    const struct check_world *w = check_asker_world(asker);
+    ck_assert(!w->contact(w->ctx, &to, &reached));
+    int visitor = accept(fd, NULL, NULL);
+    ck_assert_int_eq(write(visitor, "\x16\x03\x03\x00\x04\x63\x00\x00\x00", 9), 9); /* no handshake message */
+    close(visitor);
+    check_asker_wait(asker);
+    ck_assert(w->contact(w->ctx, &to, &reached));
+    ck_assert_str_ne(reached.failure, "");
+    check_asker_close(&asker);
+    ck_assert(signal(SIGPIPE, SIG_DFL) == SIG_DFL);
+    close(fd);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("check");
@@ -1213,6 +1245,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(t, daemons, 0, ARRAY_LEN(daemon_rows));
     tcase_add_loop_test(t, addresses, 0, ARRAY_LEN(address_rows));
     tcase_add_test(t, foreign_addresses);
+    tcase_add_test(t, listener_that_hangs_up);
     tcase_add_test(t, receivers_of_several_domains);
     tcase_add_loop_test(t, files, 0, ARRAY_LEN(file_rows));
     tcase_add_loop_test(t, receivers, 0, ARRAY_LEN(receiver_rows));
