@@ -1,4 +1,6 @@
 """What receivers would say, by verifiers that we did not write."""
+import ctypes
+import ipaddress
 import json
 import re
 import shutil
@@ -60,6 +62,25 @@ def pyspf(message):
 def opendkim(path):
     done = subprocess.run(["opendkim-testmsg"], stdin=open(path, "rb"), capture_output=True)
     return "pass" if done.returncode == 0 else f"exit {done.returncode} {(done.stdout + done.stderr).decode(errors='replace').strip()}"
+
+
+def opendmarc(message, dkim, spf):
+    """What OpenDMARC's library says of the From: domain, given what OpenDKIM and pyspf found: "pass", "reject" ..."""
+    library = ctypes.CDLL("libopendmarc.so.2")
+    library.opendmarc_policy_connect_init.restype = ctypes.c_void_p
+    policy = ctypes.c_void_p(library.opendmarc_policy_connect_init(message.ip.encode(), ipaddress.ip_address(message.ip).version == 6))
+    author = re.search(rb"@([^\s>]+)", message.fields("From")[0]).group(1)
+    library.opendmarc_policy_store_from_domain(policy, author)
+    outcome = {"pass": 1, "none": 0}    # otherwise 2: fail
+    for field in message.fields("DKIM-Signature"):
+        d, s = (re.search(rb"\b" + tag + rb"=([^;\s]+)", field).group(1) for tag in (b"d", b"s"))
+        library.opendmarc_policy_store_dkim(policy, d, s, outcome.get(dkim, 2), None)
+    origin = 1 if message.mail_from else 2      # MAIL FROM, HELO
+    library.opendmarc_policy_store_spf(policy, spf_sender(message).rpartition("@")[2].encode(), outcome.get(spf, 2), origin, None)
+    library.opendmarc_policy_query_dmarc(policy, author)
+    verdict = library.opendmarc_get_policy_to_enforce(policy)
+    library.opendmarc_policy_connect_shutdown(policy)
+    return {14: "no record", 15: "pass", 16: "reject", 17: "quarantine", 18: "none"}.get(verdict, f"error {verdict}")
 
 
 def mail_dkim(paths):
