@@ -1,15 +1,20 @@
 /* `sendas user`: users.yaml and the app passwords in it. */
 #include "internal.h"
 
+#include "files.h"
+
 #include "sendas/config.h"
 #include "sendas/smtp.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { PATTERNS_MAX = 100, PASSWORD_MAX = 255 };
+enum { PATTERNS_MAX = 100, PASSWORD_MAX = 255, LOCK_WAIT_MS = 30 * 1000, LOCK_TRY_MS = 20 };
 
 #define DEFAULT_LABEL "default"
 
@@ -98,14 +103,51 @@ static int parse_options(const struct cli_args *args, bool add, struct user_opti
     return CLI_OK;
 }
 
-/* The configuration, and the users it names; a users file that is not there yet is an empty one where `may_miss`. */
-static int load(const struct cli_args *args, bool may_miss, struct config **ret_config, struct users **ret_users)
+/* Of two commands that change the users at a time one waits: otherwise the second would write what it read before the
+ * first wrote.  The lock is the folder's, and goes with its descriptor; -1 with *err when it is not to be had. */
+static int lock_users(const char *path, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_TRY_MS * 1000000L};
+    int64_t end = clock_mono_ms() + LOCK_WAIT_MS;
+    struct strbuf dir = STRBUF_INIT;
+
+    strbuf_add_slice(&dir, directory_of(path));
+    int fd = dir.failed ? -1 : open(strbuf_str(&dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        err_set(err, "cannot open %s: %s", strbuf_str(&dir), strerror(errno));
+    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if ((errno == EWOULDBLOCK || errno == EINTR) && clock_mono_ms() < end) {
+            nanosleep(&pause, NULL);
+            continue;
+        }
+        err_set(err, "cannot lock %s: %s", strbuf_str(&dir), strerror(errno));
+        close(fd);
+        fd = -1;
+    }
+    strbuf_free(&dir);
+    return fd;
+}
+
+static void unlock_users(int lock)
+{
+    if (lock >= 0)
+        close(lock);
+}
+
+/* The configuration, and the users it names; a users file that is not there yet is an empty one where `may_miss`.
+ * `lock` is NULL where nothing is to be changed. */
+static int load(const struct cli_args *args, bool may_miss, int *lock, struct config **ret_config,
+                struct users **ret_users)
 {
     struct err err;
 
     if (cli_config_load(args, NULL, ret_config) != CLI_OK)
         return CLI_USAGE;
     const char *path = (*ret_config)->users_path;
+    if (lock != NULL && (*lock = lock_users(path, &err)) < 0) {
+        config_free(ret_config);
+        return cli_fail(CLI_FAILED, "%s", err.text);
+    }
     if (may_miss && access(path, F_OK) < 0 && errno == ENOENT) {
         *ret_users = calloc(1, sizeof(**ret_users));
         if (*ret_users != NULL)
@@ -195,21 +237,24 @@ static int add(const struct cli_args *args)
     struct smtp_mailbox mailbox;
     struct err err;
     char password[PASSWORD_MAX + 1], hash[CLI_HASH_SIZE];
+    int lock = -1;
 
     int code = parse_options(args, true, &o);
     if (code != CLI_OK)
         return code;
     if (smtp_mailbox_parse(slice_of(o.address), &mailbox, &err) < 0)
         return cli_usage("user", "%s is no address: %s", o.address, err.text);
-    if ((code = load(args, true, &c, &users)) != CLI_OK)
-        return code;
     if (o.label == NULL)
         o.label = DEFAULT_LABEL;
-    if (has_label(users_find(users, slice_of(o.address)), o.label))
+    /* First, as it may be typed, and nobody is to wait for that. */
+    if (choose_password(&o, password, hash, &err) < 0)
+        code = cli_fail(CLI_FAILED, "%s", err.text);
+    else if ((code = load(args, true, &lock, &c, &users)) != CLI_OK)
+        ; /* which was told */
+    else if (has_label(users_find(users, slice_of(o.address)), o.label))
         code = cli_fail(CLI_FAILED, "%s has a password \"%s\" already: choose another --label, or remove it first",
                         o.address, o.label);
-    else if (choose_password(&o, password, hash, &err) < 0 ||
-             users_add(users, o.address, o.label, hash, o.patterns, o.n_patterns, &err) < 0 ||
+    else if (users_add(users, o.address, o.label, hash, o.patterns, o.n_patterns, &err) < 0 ||
              users_narrow(users, o.address, o.label, o.only, o.n_only, o.messages, &err) < 0 ||
              users_save(c->users_path, users, &err) < 0)
         code = cli_fail(CLI_FAILED, "%s", err.text);
@@ -218,6 +263,7 @@ static int add(const struct cli_args *args)
         warn_foreign_domains(c, &o);
     }
     wipe(password, sizeof(password));
+    unlock_users(lock);
     users_free(&users);
     config_free(&c);
     return code;
@@ -231,7 +277,7 @@ static int list(const struct cli_args *args)
 
     if (args->argc > (json ? 3 : 2))
         return cli_usage("user", "unexpected argument %s", args->argv[json ? 3 : 2]);
-    int code = load(args, true, &c, &users);
+    int code = load(args, true, NULL, &c, &users);
     if (code != CLI_OK)
         return code;
     code = user_list(c, users, json);
@@ -259,14 +305,18 @@ static int remove_user(const struct cli_args *args)
     struct config *c = NULL;
     struct users *users = NULL;
     struct err err;
+    int lock = -1;
 
     int code = parse_options(args, false, &o);
-    if (code != CLI_OK || (code = load(args, false, &c, &users)) != CLI_OK)
+    if (code != CLI_OK)
         return code;
-    if (users_remove(users, o.address, o.label, &err) < 0 || users_save(c->users_path, users, &err) < 0)
+    if ((code = load(args, false, &lock, &c, &users)) != CLI_OK)
+        ; /* which was told */
+    else if (users_remove(users, o.address, o.label, &err) < 0 || users_save(c->users_path, users, &err) < 0)
         code = cli_fail(CLI_FAILED, "%s", err.text);
     else
         print_removed(&o, c->users_path, users);
+    unlock_users(lock);
     users_free(&users);
     config_free(&c);
     return code;

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { ARGS_MAX = 12 };
@@ -286,6 +287,38 @@ START_TEST(users_come_and_go)
 }
 END_TEST
 
+/* A panel that adds users side by side: none is lost. */
+START_TEST(users_added_at_the_same_time)
+{
+    enum { USERS = 8 };
+    char dir[] = "/tmp/sendas-cli-XXXXXX", config[64], users[64], name[32], out[8192];
+    pid_t children[USERS];
+    struct users *loaded = NULL;
+    struct err err;
+
+    ck_assert_ptr_nonnull(mkdtemp(dir));
+    write_config(dir, config, sizeof(config));
+    snprintf(users, sizeof(users), "%s/users.yaml", dir);
+    for (size_t i = 0; i < USERS; i++) {
+        snprintf(name, sizeof(name), "user%zu@example.com", i);
+        children[i] = fork();
+        if (children[i] == 0)
+            _exit(run(out, sizeof(out), (const char *const[]){"user", "add", name, "-c", config, NULL}));
+    }
+    for (size_t i = 0; i < USERS; i++) {
+        int status = -1;
+        ck_assert_int_eq(waitpid(children[i], &status, 0), children[i]);
+        ck_assert_int_eq(status, 0);
+    }
+    ck_assert_msg(users_load(users, &loaded, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(loaded->n, USERS);
+    users_free(&loaded);
+    unlink(users);
+    unlink(config);
+    rmdir(dir);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("cli");
@@ -296,6 +329,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, options_take_their_value_either_way);
     tcase_add_test(tc, passwords_are_five_groups_of_four);
     tcase_add_test(tc, users_come_and_go);
+    tcase_add_test(tc, users_added_at_the_same_time);
     suite_add_tcase(suite, tc);
     return suite;
 }
