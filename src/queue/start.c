@@ -12,7 +12,20 @@
 enum {
     DAY_MS = 24 * 3600 * 1000,
     BEHIND_MS = 60 * 1000, /* clocks differ, and a second may pass twice */
+    LOCK_TRIES = 50,
+    LOCK_WAIT_MS = 20,
 };
+
+/* Who only asks whether a daemon runs (store_open, `sendas check`) holds the lock for a moment: that is no other daemon. */
+static int lock_alone(int fd)
+{
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        if (i == LOCK_TRIES || (errno != EWOULDBLOCK && errno != EINTR))
+            return -1;
+        usleep(LOCK_WAIT_MS * 1000);
+    }
+    return 0;
+}
 
 /* Two daemons on one file would deliver everything twice.  *known: the file had been a queue before. */
 static int take_lock(const char *path, int *ret_fd, bool *known, struct err *err)
@@ -24,7 +37,7 @@ static int take_lock(const char *path, int *ret_fd, bool *known, struct err *err
     int fd = name.failed ? -1 : open(strbuf_str(&name), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         err_set(err, "%s.lock: %s", path, strerror(errno));
-    } else if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    } else if (lock_alone(fd) < 0) {
         err_set(err, "%s: another sendas serves this queue", path);
         close(fd);
         fd = -1;

@@ -2,6 +2,10 @@
  * about one message. */
 #include "rig.h"
 
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/file.h>
+
 static const char *const one[] = {"ann@example.org", NULL};
 static const char *const three[] = {"ann@example.org", "bob@example.net", "cyd@example.org", NULL};
 
@@ -315,6 +319,32 @@ START_TEST(a_message_is_found_by_each_of_its_names)
 }
 END_TEST
 
+static void *let_go(void *fd)
+{
+    usleep(100 * 1000);
+    close(*(int *)fd);
+    return NULL;
+}
+
+/* A command asks whether a daemon runs, in the moment in which one starts. */
+START_TEST(who_asks_for_a_daemon_is_none)
+{
+    struct rig r;
+    pthread_t thread;
+    char name[sizeof(r.path) + 8];
+
+    rig_begin(&r);
+    rig_close(&r);
+    snprintf(name, sizeof(name), "%s.lock", r.path);
+    int fd = open(name, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_eq(flock(fd, LOCK_SH | LOCK_NB), 0);
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_go, &fd), 0);
+    rig_open(&r);
+    pthread_join(thread, NULL);
+    rig_end(&r);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     log_configure(LOG_LEVEL_WARN, LOG_FORMAT_TEXT);
@@ -326,6 +356,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, what_is_out_when_it_is_held_is_finished_and_then_waits);
     tcase_add_test(tc, retry_makes_one_due_or_all);
     tcase_add_test(tc, what_is_removed_is_gone);
+    tcase_add_test(tc, who_asks_for_a_daemon_is_none);
     tcase_add_test(tc, a_removed_message_that_waits_to_be_loaded_is_given_back);
     tcase_add_test(tc, without_a_daemon_the_file_is_changed);
     tcase_add_test(tc, many_changes_at_once_are_all_taken_up);
