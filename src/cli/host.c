@@ -91,7 +91,7 @@ static bool is_usable(const struct ifaddrs *i, int family, char out[HOST_IP_SIZE
 /* What the kernel would send from; nothing is sent. */
 static bool find_source(int family, char out[HOST_IP_SIZE])
 {
-    struct sockaddr_storage to, from;
+    struct sockaddr_storage to, from = {.ss_family = AF_UNSPEC};
     socklen_t n = make_address(family == AF_INET6 ? "2001:500:2::c" : "192.33.4.12", 53, &to), n_from = sizeof(from);
     int fd = socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)

@@ -19,7 +19,7 @@ int key_views_ask(const struct config *c, struct key_view *v, size_t n, struct e
 {
     struct arena memory = ARENA_INIT(0);
     struct dns_survey_question *questions = arena_alloc_array(&memory, n + 1, sizeof(*questions));
-    struct key_view **asked = arena_alloc_array(&memory, n + 1, sizeof(*asked));
+    size_t *asked = arena_alloc_array(&memory, n + 1, sizeof(*asked)); /* which of `v` */
     struct dns_blocking *dns = NULL;
     size_t m = 0;
     if (questions == NULL || asked == NULL) {
@@ -37,13 +37,14 @@ int key_views_ask(const struct config *c, struct key_view *v, size_t n, struct e
         keys_record_name(name, v[i].config->selector, v[i].domain->name);
         questions[m] = (struct dns_survey_question){.name = arena_strdup(&memory, slice_of(name)), .type = DNS_TXT};
         if (questions[m].name != NULL)
-            asked[m++] = &v[i];
+            asked[m++] = i;
     }
     dns_blocking_survey(dns, &memory, questions, m, ASK_TIMEOUT_MS);
     for (size_t i = 0; i < m; i++) {
-        asked[i]->looked = true;
-        asked[i]->looked_s = clock_wall_ms() / 1000;
-        keys_judge(asked[i]->key, &questions[i].survey, &asked[i]->finding);
+        struct key_view *of = &v[asked[i]];
+        of->looked = true;
+        of->looked_s = clock_wall_ms() / 1000;
+        keys_judge(of->key, &questions[i].survey, &of->finding);
     }
     dns_blocking_close(&dns);
     arena_free(&memory);

@@ -36,11 +36,9 @@ struct setup {
     size_t n_clients;
     char ips[SETUP_IPS_MAX][HOST_IP_SIZE]; /* --ip, or what was found */
     size_t n_ips;
-    const char *dir_option; /* NULL = not said */
-    bool acme;
+    const char *dir_option;                      /* NULL = not said */
     const char *acme_email;                      /* NULL = not said: the user's */
     const char *wanted_certificate, *wanted_key; /* NULL = not said */
-    bool json;
     /* found or made */
     const char *dir; /* of configuration and keys */
     const char *config_path, *users_path, *queue_path;
@@ -48,13 +46,14 @@ struct setup {
     const char *key_paths[SETUP_KEYS];         /* RSA, Ed25519 */
     struct config *config;
     struct users *users;
-    bool domain_configured;
     const char *user; /* whose values are printed */
     struct setup_password passwords[SETUP_CLIENTS_MAX];
     size_t n_passwords;
-    bool new_user; /* the passwords are its first */
     struct records records;
     struct setup_texts done, left; /* what was done, what is left to do */
+    bool acme, json;               /* asked for */
+    bool domain_configured;        /* found */
+    bool new_user;                 /* the passwords are its first */
     bool started;                  /* the service, by us */
     bool no_memory;
 };

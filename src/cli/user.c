@@ -96,8 +96,10 @@ static int parse_options(const struct cli_args *args, bool add, struct user_opti
             return cli_usage("user", "unexpected argument %s", a);
         o->address = a;
     }
-    if (o->address == NULL)
-        return cli_usage("user", "whose address?");
+    if (o->address == NULL) {
+        cli_usage("user", "whose address?");
+        return CLI_USAGE;
+    }
     if (o->label != NULL && (o->label[0] == '\0' || !slice_is_utf8(slice_of(o->label))))
         return cli_usage("user", "a label is UTF-8 text and not empty");
     return CLI_OK;
@@ -229,6 +231,20 @@ static void print_added(const struct user_options *o, const char *path, const ch
     printf("A running daemon takes it up on SIGHUP: systemctl reload sendas\n");
 }
 
+static int enter(const struct config *c, struct users *users, const struct user_options *o, const char *hash)
+{
+    struct err err;
+
+    if (has_label(users_find(users, slice_of(o->address)), o->label))
+        return cli_fail(CLI_FAILED, "%s has a password \"%s\" already: choose another --label, or remove it first",
+                        o->address, o->label);
+    if (users_add(users, o->address, o->label, hash, o->patterns, o->n_patterns, &err) < 0 ||
+        users_narrow(users, o->address, o->label, o->only, o->n_only, o->messages, &err) < 0 ||
+        users_save(c->users_path, users, &err) < 0)
+        return cli_fail(CLI_FAILED, "%s", err.text);
+    return CLI_OK;
+}
+
 static int add(const struct cli_args *args)
 {
     struct user_options o = {0};
@@ -249,16 +265,11 @@ static int add(const struct cli_args *args)
     /* First, as it may be typed, and nobody is to wait for that. */
     if (choose_password(&o, password, hash, &err) < 0)
         code = cli_fail(CLI_FAILED, "%s", err.text);
-    else if ((code = load(args, true, &lock, &c, &users)) != CLI_OK)
-        ; /* which was told */
-    else if (has_label(users_find(users, slice_of(o.address)), o.label))
-        code = cli_fail(CLI_FAILED, "%s has a password \"%s\" already: choose another --label, or remove it first",
-                        o.address, o.label);
-    else if (users_add(users, o.address, o.label, hash, o.patterns, o.n_patterns, &err) < 0 ||
-             users_narrow(users, o.address, o.label, o.only, o.n_only, o.messages, &err) < 0 ||
-             users_save(c->users_path, users, &err) < 0)
-        code = cli_fail(CLI_FAILED, "%s", err.text);
-    else {
+    if (code == CLI_OK)
+        code = load(args, true, &lock, &c, &users);
+    if (code == CLI_OK)
+        code = enter(c, users, &o, hash);
+    if (code == CLI_OK) {
         print_added(&o, c->users_path, password);
         warn_foreign_domains(c, &o);
     }

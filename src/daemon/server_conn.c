@@ -320,8 +320,10 @@ static void refuse(int fd, const char *ip, enum config_tls_mode tls, const struc
     char line[sizeof(v->text) + 32];
 
     log_refusal(ip, v);
-    if (tls == CONFIG_TLS_STARTTLS)
-        (void)!send(fd, line, refusal_line(line, sizeof(line), v), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (tls == CONFIG_TLS_STARTTLS) {
+        size_t n = refusal_line(line, sizeof(line), v);
+        (void)!send(fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+    }
     close(fd);
 }
 

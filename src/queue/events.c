@@ -106,26 +106,34 @@ int events_order(struct queue_history *v, size_t n)
 
 /* ---- what a note holds besides --------------------------------------------------------------- */
 
+static bool is_telling(struct slice kind)
+{
+    for (size_t i = 0; i < ARRAY_LEN(tellings); i++)
+        if (slice_eq(kind, slice_of(tellings[i].kind)))
+            return true;
+    return false;
+}
+
 /* "warned ID <address>" or "warned ID 12"; -1 when it is neither, or out of memory. */
 static int parse_telling(struct slice line, int64_t time_ms, struct queue_history *ret)
 {
     struct slice kind, id, about = slice_cut(slice_cut(line, ' ', &kind), ' ', &id);
     bool one = about.n > 2 && about.p[0] == '<' && about.p[about.n - 1] == '>';
 
-    *ret = (struct queue_history){.time_ms = time_ms, .kind = strndup(kind.p, kind.n)};
-    if (ret->kind == NULL || cause_of(ret) == NULL || id.n == 0 || about.n == 0) {
-        free(ret->kind);
+    if (!is_telling(kind) || id.n == 0 || about.n == 0)
+        return -1;
+    struct queue_history e = {.time_ms = time_ms, .kind = strndup(kind.p, kind.n)};
+    e.recipient = one ? strndup(about.p + 1, about.n - 2) : NULL;
+    if (one || asprintf(&e.text, "%.*s (%.*s recipients)", SLICE_ARG(id), SLICE_ARG(about)) < 0)
+        e.text = strndup(id.p, id.n);
+    if (e.kind == NULL || e.text == NULL || (one && e.recipient == NULL)) {
+        free(e.kind);
+        free(e.recipient);
+        free(e.text);
         return -1;
     }
-    ret->recipient = one ? strndup(about.p + 1, about.n - 2) : NULL;
-    if (one || asprintf(&ret->text, "%.*s (%.*s recipients)", SLICE_ARG(id), SLICE_ARG(about)) < 0)
-        ret->text = strndup(id.p, id.n);
-    if (ret->text != NULL && (ret->recipient != NULL || !one))
-        return 0;
-    free(ret->kind);
-    free(ret->recipient);
-    free(ret->text);
-    return -1;
+    *ret = e;
+    return 0;
 }
 
 size_t events_split(struct queue_history *attempt, struct queue_history more[EVENTS_SPLIT_MAX])
