@@ -17,14 +17,12 @@ struct judge {
 static void note(struct judge *j, bool serious, const char *format, ...) PRINTF_LIKE(3, 4);
 static void note(struct judge *j, bool serious, const char *format, ...)
 {
-    char text[768];
     va_list args;
     if (j->n_notes == NOTES_MAX)
         return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    struct slice copy = align_text(j->arena, format, args);
     va_end(args);
-    struct slice copy = arena_copy(j->arena, slice_of(text));
     j->no_memory = j->no_memory || copy.p == NULL;
     j->notes[j->n_notes++] = (struct dmarc_note){serious, copy};
 }

@@ -177,6 +177,9 @@ struct dmarc_found {
     struct dmarc_record record;
 };
 
+/* A note's sentence, in the arena; its p is NULL when out of memory. */
+struct slice align_text(struct arena *a, const char *format, va_list args) PRINTF_LIKE(2, 0);
+
 struct dmarc_walk {
     struct slice domain;                         /* where it started: a name by align_name */
     struct dmarc_found found[DMARC_QUERIES_MAX]; /* from the longest name to the shortest */

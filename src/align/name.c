@@ -15,6 +15,13 @@ struct shown align_show(struct slice s)
     return ret;
 }
 
+struct slice align_text(struct arena *a, const char *format, va_list args)
+{
+    char text[1024];
+    vsnprintf(text, sizeof(text), format, args);
+    return arena_copy(a, slice_of(text));
+}
+
 static char lower(char c)
 {
     return (char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);

@@ -43,14 +43,12 @@ struct merge {
 static void note(struct merge *m, enum spf_note_kind kind, bool serious, const char *format, ...) PRINTF_LIKE(4, 5);
 static void note(struct merge *m, enum spf_note_kind kind, bool serious, const char *format, ...)
 {
-    char text[1024];
     va_list args;
     if (m->n_notes == NOTES_MAX)
         return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    struct slice copy = align_text(m->arena, format, args);
     va_end(args);
-    struct slice copy = arena_copy(m->arena, slice_of(text));
     m->no_memory = m->no_memory || copy.p == NULL;
     m->notes[m->n_notes++] = (struct spf_note){kind, serious, copy};
 }

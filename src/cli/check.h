@@ -8,6 +8,7 @@
 #ifndef SENDAS_CLI_CHECK_H
 #define SENDAS_CLI_CHECK_H
 
+#include "sendas/align.h"
 #include "sendas/base.h"
 #include "sendas/config.h"
 #include "sendas/tls.h"
@@ -135,6 +136,8 @@ void check_spf(struct check_run *r, const char *domain);
 void check_dkim(struct check_run *r, const struct config_domain *domain, const struct config_key *key);
 void check_dmarc(struct check_run *r, const struct config_domain *domain);
 void check_mx(struct check_run *r, const char *domain);
+/* What a receiver says of mail from the envelope sender `sender` that comes from `ip`; lives in the run's memory. */
+struct spf_verdict check_spf_verdict(struct check_run *r, const char *sender, const char *ip);
 /* Nothing where the domain has no return_path. */
 void check_return_path(struct check_run *r, const struct config_domain *domain);
 

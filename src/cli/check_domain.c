@@ -268,13 +268,7 @@ void check_return_path(struct check_run *r, const struct config_domain *d)
     strbuf_addf(&found, "%s, MX %s", d->return_path, unknown ? "not known" : strbuf_str(&mx));
     strbuf_free(&mx);
     for (size_t i = 0; i < r->n_addresses; i++) {
-        struct spf_request request = {.ip = slice_of(r->addresses[i]),
-                                      .sender = slice_of(d->return_path),
-                                      .helo = slice_of(r->config->hostname),
-                                      .receiver = slice_of(r->config->hostname),
-                                      .now = r->now};
-        struct spf_verdict v;
-        spf_check(&r->memory, &r->world->dns, &request, &v);
+        struct spf_verdict v = check_spf_verdict(r, d->return_path, r->addresses[i]);
         if (v.result == SPF_PASS)
             continue;
         check_join(&fix);

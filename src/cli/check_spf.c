@@ -23,18 +23,24 @@ struct outcome {
     struct spf_verdict verdict; /* of that one */
 };
 
+struct spf_verdict check_spf_verdict(struct check_run *r, const char *sender, const char *ip)
+{
+    struct spf_request request = {.ip = slice_of(ip),
+                                  .sender = slice_of(sender),
+                                  .helo = slice_of(r->config->hostname),
+                                  .receiver = slice_of(r->config->hostname),
+                                  .now = r->now};
+    struct spf_verdict v;
+    spf_check(&r->memory, &r->world->dns, &request, &v);
+    return v;
+}
+
 static void evaluate(struct check_run *r, const char *domain, struct outcome *o)
 {
     const char *sender = check_text(r, "postmaster@%s", domain);
     *o = (struct outcome){.of = ""};
     for (size_t i = 0; i < r->n_addresses; i++) {
-        struct spf_request request = {.ip = slice_of(r->addresses[i]),
-                                      .sender = slice_of(sender),
-                                      .helo = slice_of(r->config->hostname),
-                                      .receiver = slice_of(r->config->hostname),
-                                      .now = r->now};
-        struct spf_verdict v;
-        spf_check(&r->memory, &r->world->dns, &request, &v);
+        struct spf_verdict v = check_spf_verdict(r, sender, r->addresses[i]);
         if (v.result == SPF_PASS)
             continue;
         o->unknown = o->unknown || v.result == SPF_TEMPERROR;
