@@ -53,7 +53,7 @@ UNIT_TESTS := $(UNIT_SOURCES:tests/%.c=$(BUILD)/tests/%)
 FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_REPLAYS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/tests/fuzz/%)
 
-.PHONY: all demo check check-only check-thunderbird unit asan lint format fuzz fuzz-build deps clean
+.PHONY: all other-compiler demo check check-only check-thunderbird unit asan lint format fuzz fuzz-build deps clean
 .PHONY: install install-files uninstall deb check-install
 all: $(BUILD)/sendas
 
@@ -102,8 +102,12 @@ demo: deps
 check: deps
 	@$(MAKE) --no-print-directory check-only
 
-check-only: all $(UNIT_TESTS) $(FUZZ_REPLAYS)
+check-only: all other-compiler $(UNIT_TESTS) $(FUZZ_REPLAYS)
 	@tests/tools/run-tests $(BUILD)
+
+# clang warns of other things than gcc, and the other way round: the daemon builds without a warning under both.
+other-compiler:
+	@$(MAKE) --no-print-directory $(BUILD)/other/libsendas.a BUILD=$(BUILD)/other CC=$(if $(findstring clang,$(CC)),gcc,clang) OPTIMIZE=-O1
 
 # Thunderbird without a screen, over both ports; installs it.  Not part of check.
 check-thunderbird: deps

@@ -10,7 +10,7 @@
 
 /* ---- texts ----------------------------------------------------------------------------------- */
 
-static const char *format_text(struct setup *s, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static const char *format_text(struct setup *s, const char *format, va_list args)
 {
     char *text = NULL;
     int n = vasprintf(&text, format, args);
