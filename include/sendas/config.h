@@ -206,6 +206,8 @@ int users_narrow(struct users *u, const char *name, const char *label, const cha
 /* Removes the user, or with a label only that password; a user stays when its last password goes, and cannot log in.
  * -1 when there is none. */
 int users_remove(struct users *u, const char *name, const char *label, struct err *err);
+/* An address, or "*@" and a domain?  -1 and what is wrong with it. */
+int users_pattern_check(const char *pattern, struct err *err);
 /* Is `pattern` a send_as pattern, and does it cover the address?  '*' stands for a whole local part.
  * Local parts are compared exactly but for ASCII case, domains by domain_eq. */
 bool users_pattern_matches(const char *pattern, struct slice local, struct slice domain);

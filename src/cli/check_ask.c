@@ -54,8 +54,7 @@ struct check_asker {
     struct question *first;
     size_t n;
     unsigned missed, open;
-    int64_t begun;            /* on the monotonic clock */
-    struct sigaction sigpipe; /* as it was */
+    int64_t begun; /* on the monotonic clock */
     struct check_world world;
 };
 
@@ -358,11 +357,9 @@ static void on_gathered(evutil_socket_t fd, short what, void *ctx)
 
 int check_asker_open(const struct config *c, struct check_asker **ret, struct err *err)
 {
-    static const struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct check_asker *k = calloc(1, sizeof(*k));
     if (k == NULL)
         return err_set(err, "out of memory");
-    sigaction(SIGPIPE, &ignore, &k->sigpipe); /* OpenSSL and libunbound write to sockets that may be closed */
     k->memory = ARENA_INIT(ANSWERS_MEMORY_MAX);
     k->begun = clock_mono_ms();
     k->base = event_base_new();
@@ -417,6 +414,5 @@ void check_asker_close(struct check_asker **pk)
     if (k->base != NULL)
         event_base_free(k->base);
     arena_free(&k->memory);
-    sigaction(SIGPIPE, &k->sigpipe, NULL);
     free(k);
 }

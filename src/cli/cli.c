@@ -5,6 +5,8 @@
 #include "sendas/config.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,9 +41,11 @@ static const struct cli_command commands[] = {
      "  --format json    a list of {name, type, ttl, value}\n",
      cli_dns},
     {"check", "check [DOMAIN] [--json] [-c FILE]", "look at what is really published and reachable",
-     "Looks from outside in, as receivers do: asks DNS for the records of DOMAIN, or of all domains, and of this host,\n"
+     "Looks from outside in, as receivers do: asks DNS for the records of DOMAIN, or of all domains, and of this "
+     "host,\n"
      "tries to connect to large receivers, looks at the running daemon, its certificate and files; then tells what\n"
-     "receivers will make of mail from here.  Run it as root, on the server itself.  Exit code 0: nothing failed (there\n"
+     "receivers will make of mail from here.  Run it as root, on the server itself.  Exit code 0: nothing failed "
+     "(there\n"
      "may be warnings).\n"
      "  --json   one JSON document instead of text\n",
      cli_check},
@@ -49,8 +53,10 @@ static const struct cli_command commands[] = {
      "key new DOMAIN [--type rsa|ed25519] [--bits N] [--selector S] | list [--json] [--refresh]\n"
      "                  | retire DOMAIN SELECTOR [--force]",
      "make, list and retire DKIM keys",
-     "`new` makes a key, prints the record to publish and enters it in the configuration, where it waits: the daemon signs\n"
-     "with it as soon as every name server shows the record.  `list` shows the keys, their states and what DNS shows of\n"
+     "`new` makes a key, prints the record to publish and enters it in the configuration, where it waits: the daemon "
+     "signs\n"
+     "with it as soon as every name server shows the record.  `list` shows the keys, their states and what DNS shows "
+     "of\n"
      "them; `retire` ends one, if another that is published goes on signing.\n"
      "  --type T       rsa (if not said) or ed25519; RSA is what every receiver knows\n"
      "  --bits N       of an RSA key: 2048 if not said\n"
@@ -74,11 +80,11 @@ static const struct cli_command commands[] = {
      "  --json                   one JSON document instead of text\n"
      "`remove` removes the user, or with --label only that password.\n",
      cli_user},
-    {"queue",
-     "queue list [--json] | show ID [--json] | retry [ID] | hold ID | release ID | remove ID | rescue FILE",
+    {"queue", "queue list [--json] | show ID [--json] | retry [ID] | hold ID | release ID | remove ID | rescue FILE",
      "look into the queue and change it, also while the daemon runs",
      "`list` shows what waits, `show` one message with its header.\n"
-     "`retry` makes a message, or all, due now; `hold` keeps one until `release`; `remove` forgets it, and tells nobody.\n"
+     "`retry` makes a message, or all, due now; `hold` keeps one until `release`; `remove` forgets it, and tells "
+     "nobody.\n"
      "What is being sent at the moment is sent to its end first.\n"
      "`rescue` takes over what can be read of a queue file that was damaged and set aside.\n"
      "  --json   one JSON document instead of text\n",
@@ -247,18 +253,44 @@ static int dispatch(const struct options *o, int argc, char **argv)
     return o->help ? CLI_OK : CLI_USAGE;
 }
 
+/* ---- the end ----------------------------------------------------------------------------------- */
+
+/* Has the reader of our output gone, as `head` does when it has seen enough? */
+static bool is_reader_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLHUP)) != 0;
+}
+
+/* A program that reads our output must not take half of it for all of it.  Where nobody reads, there is nobody to tell: it
+ * ends as programs do that know nothing of SIGPIPE. */
+static int finish_output(int code, const struct sigaction *sigpipe)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return code;
+    int error = errno;
+    if (is_reader_gone() && sigpipe->sa_handler == SIG_DFL) {
+        sigaction(SIGPIPE, sigpipe, NULL);
+        raise(SIGPIPE);
+    }
+    return cli_fail(code == CLI_OK ? CLI_FAILED : code, "standard output: %s", strerror(error));
+}
+
 int cli_main(int argc, char **argv)
 {
+    static const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction sigpipe;
     struct options o = {0};
     int n_rest = 0;
     char **rest = calloc((size_t)argc + 1, sizeof(*rest));
 
     if (rest == NULL)
         return cli_fail(CLI_FAILED, "out of memory");
+    /* A server that closes while it is written to ends no command. */
+    sigaction(SIGPIPE, &ignore, &sigpipe);
     int code = take_options(argc, argv, &o, rest, &n_rest) < 0 ? CLI_USAGE : dispatch(&o, n_rest, rest);
     free(rest);
-    /* A program that reads our output must not take half of it for all of it. */
-    if (fflush(stdout) != 0 || ferror(stdout))
-        return cli_fail(code == CLI_OK ? CLI_FAILED : code, "standard output: %s", strerror(errno));
+    code = finish_output(code, &sigpipe);
+    sigaction(SIGPIPE, &sigpipe, NULL);
     return code;
 }

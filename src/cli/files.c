@@ -2,13 +2,16 @@
 #include "files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { KEY_MODE = 0600, DAEMON_FILE_MODE = 0640, DIRECTORY_MODE = 0750 };
+enum { KEY_MODE = 0600, DAEMON_FILE_MODE = 0640, DIRECTORY_MODE = 0750, LOCK_WAIT_MS = 60 * 1000, LOCK_TRY_MS = 20 };
 
 struct slice directory_of(const char *path)
 {
@@ -63,6 +66,29 @@ int directory_resolve(const char *path, struct strbuf *out, struct err *err)
     strbuf_add_str(out, resolved);
     free(resolved);
     return out->failed ? err_set(err, "out of memory") : 0;
+}
+
+int directory_lock(const char *dir, struct err *err)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_TRY_MS * 1000000L};
+    int64_t end = clock_mono_ms() + LOCK_WAIT_MS;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return err_set(err, "cannot open %s: %s", dir, strerror(errno));
+    while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if ((errno == EWOULDBLOCK || errno == EINTR) && clock_mono_ms() < end) {
+            nanosleep(&pause, NULL);
+            continue;
+        }
+        if (errno == EWOULDBLOCK)
+            err_set(err, "another command is at work in %s", dir);
+        else
+            err_set(err, "cannot lock %s: %s", dir, strerror(errno));
+        close(fd);
+        return -1;
+    }
+    return fd;
 }
 
 /* ---- keys ------------------------------------------------------------------------------------ */

@@ -27,6 +27,9 @@ int directory_make(const char *path, struct err *err);
 /* Where root sets up a daemon that has a user of its own, its group gets `path` with `mode`; elsewhere nothing changes.
  */
 int give_to_daemon(const char *path, unsigned mode, struct err *err);
+/* Of two commands that change something in DIR one waits for the other: otherwise it would write what it read before the other
+ * wrote.  A descriptor to close, or -1 and why it is not to be had. */
+int directory_lock(const char *dir, struct err *err);
 /* The same for what an earlier run made before there was such an account: what belongs to root's group. */
 int adopt_for_daemon(const char *path, struct err *err);
 

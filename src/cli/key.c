@@ -206,20 +206,19 @@ static bool is_full(const struct key_options *o, const struct config *c)
     return used >= DKIM_KEYS_MAX;
 }
 
-static int make_key(struct key_options *o, const struct config *c, const char *config_path)
+static int make_key(struct key_options *o, const struct config *c, const char *config_path, const char *dir)
 {
     if (is_full(o, c))
         return cli_fail(CLI_FAILED, "%s has %d keys, and no more can sign: retire one first (sendas key retire)",
                         o->domain, DKIM_KEYS_MAX);
-    struct strbuf dir = STRBUF_INIT, path = STRBUF_INIT;
+    struct strbuf path = STRBUF_INIT;
     struct err err;
-    int status = resolve_directory(config_path, &dir, &err);
-    if (status == 0 && (choose_selector(o, c, strbuf_str(&dir), &path) < 0 || path.failed))
+    int status = 0;
+    if (choose_selector(o, c, dir, &path) < 0 || path.failed)
         status = err_set(&err, "no selector is free for %s: name one with --selector", o->domain);
     if (status == 0)
         status = key_create(strbuf_str(&path), o->algorithm, o->bits != 0 ? o->bits : KEY_BITS_DEFAULT, &err);
     int code = status < 0 ? cli_fail(CLI_FAILED, "%s", err.text) : print_new(o, c, config_path, strbuf_str(&path));
-    strbuf_free(&dir);
     strbuf_free(&path);
     return code;
 }
@@ -227,13 +226,21 @@ static int make_key(struct key_options *o, const struct config *c, const char *c
 static int key_new(const struct cli_args *args)
 {
     struct key_options o = {.algorithm = DKIM_RSA_SHA256};
+    struct strbuf dir = STRBUF_INIT;
     struct config *c = NULL;
-    int code = parse_new(args, &o);
+    struct err err;
+    int lock = -1, code = parse_new(args, &o);
+    if (code == CLI_OK &&
+        (resolve_directory(args->config_path, &dir, &err) < 0 || (lock = directory_lock(strbuf_str(&dir), &err)) < 0))
+        code = cli_fail(CLI_FAILED, "%s", err.text);
     if (code == CLI_OK)
         code = load_if_there(args, &c);
     if (code == CLI_OK)
-        code = make_key(&o, c, args->config_path);
+        code = make_key(&o, c, args->config_path, strbuf_str(&dir));
+    if (lock >= 0)
+        close(lock);
     config_free(&c);
+    strbuf_free(&dir);
     return code;
 }
 

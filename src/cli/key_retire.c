@@ -1,10 +1,12 @@
 /* `sendas key retire`: a key stops signing; what has to be there first, and what is left to do.
  *
  * Mail that was signed with the key is still under way, and verified days later: so its record stays for a week. */
+#include "files.h"
 #include "key.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char *record_of(char out[DOMAIN_MAX + 1], const struct config_domain *d, const struct config_key *k)
 {
@@ -142,16 +144,12 @@ static int retire(const struct config *c, const struct config_domain *d, const s
 
 /* ---- the command ---------------------------------------------------------------------------------------- */
 
-int cli_key_retire(const struct cli_args *args)
+static int parse(const struct cli_args *args, const char *words[2], bool *force)
 {
-    struct config *c = NULL;
-    const struct config_key *key = NULL;
-    const char *words[2] = {NULL, NULL};
     size_t n = 0;
-    bool force = false;
     for (int i = 2; i < args->argc; i++) {
         if (strcmp(args->argv[i], "--force") == 0)
-            force = true;
+            *force = true;
         else if (args->argv[i][0] == '-')
             return cli_usage("key", "unknown option %s", args->argv[i]);
         else if (n < 2)
@@ -159,22 +157,51 @@ int cli_key_retire(const struct cli_args *args)
         else
             return cli_usage("key", "unexpected argument %s", args->argv[i]);
     }
-    if (n < 2)
-        return cli_usage("key", "retire takes a domain and a selector");
-    int code = cli_config_load(args, NULL, &c);
-    if (code != CLI_OK)
-        return code;
-    const struct config_domain *d = config_find_domain(c, slice_of(words[0]));
+    return n == 2 ? CLI_OK : cli_usage("key", "retire takes a domain and a selector");
+}
+
+static int find_and_retire(const struct config *c, const char *domain, const char *selector, bool force)
+{
+    const struct config_domain *d = config_find_domain(c, slice_of(domain));
+    const struct config_key *key = NULL;
     for (size_t i = 0; d != NULL && i < d->n_keys; i++) {
-        if (strcasecmp(d->keys[i].selector, words[1]) == 0)
+        if (strcasecmp(d->keys[i].selector, selector) == 0)
             key = &d->keys[i];
     }
     if (key == NULL)
-        code = cli_fail(CLI_FAILED, "%s has no key with selector %s in %s", words[0], words[1], c->path);
-    else if (key->state == CONFIG_KEY_RETIRED)
-        code = cli_fail(CLI_FAILED, "%s of %s is retired already; see sendas key list", key->selector, d->name);
-    else
-        code = retire(c, d, key, force);
+        return cli_fail(CLI_FAILED, "%s has no key with selector %s in %s", domain, selector, c->path);
+    if (key->state == CONFIG_KEY_RETIRED)
+        return cli_fail(CLI_FAILED, "%s of %s is retired already; see sendas key list", key->selector, d->name);
+    return retire(c, d, key, force);
+}
+
+/* Where there is no such folder there is no configuration: loading it tells. */
+static int lock_config(const char *path, int *lock, struct err *err)
+{
+    struct strbuf dir = STRBUF_INIT;
+    strbuf_add_slice(&dir, directory_of(path));
+    bool there = !dir.failed && access(strbuf_str(&dir), F_OK) == 0;
+    if (there)
+        *lock = directory_lock(strbuf_str(&dir), err);
+    strbuf_free(&dir);
+    return there && *lock < 0 ? -1 : 0;
+}
+
+int cli_key_retire(const struct cli_args *args)
+{
+    struct config *c = NULL;
+    const char *words[2] = {NULL, NULL};
+    struct err err;
+    bool force = false;
+    int lock = -1, code = parse(args, words, &force);
+    if (code == CLI_OK && lock_config(args->config_path, &lock, &err) < 0)
+        code = cli_fail(CLI_FAILED, "%s", err.text);
+    if (code == CLI_OK)
+        code = cli_config_load(args, NULL, &c);
+    if (code == CLI_OK)
+        code = find_and_retire(c, words[0], words[1], force);
+    if (lock >= 0)
+        close(lock);
     config_free(&c);
     return code;
 }

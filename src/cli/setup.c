@@ -185,6 +185,7 @@ static int run(struct setup *s, const struct cli_args *args)
 
 static void setup_free(struct setup *s)
 {
+    setup_unlock(s);
     lookups_close(&s->network);
     wipe(s->passwords, sizeof(s->passwords));
     records_free(&s->records);
@@ -195,7 +196,7 @@ static void setup_free(struct setup *s)
 
 int cli_setup(const struct cli_args *args)
 {
-    struct setup s = {.memory = ARENA_INIT(16 * 1024 * 1024), .world = args->world};
+    struct setup s = {.memory = ARENA_INIT(16 * 1024 * 1024), .world = args->world, .locks = {-1, -1}};
     records_init(&s.records);
     int code = parse_arguments(args, &s);
     if (code == CLI_OK)

@@ -55,6 +55,7 @@ struct setup {
     bool domain_configured;        /* found */
     bool new_user;                 /* the passwords are its first */
     bool started;                  /* the service, by us */
+    int locks[2];                  /* of the folders that are changed; -1 = none */
     bool no_memory;
 };
 
@@ -66,6 +67,8 @@ void setup_tell(struct setup *s, struct setup_texts *list, const char *format, .
 
 /* Everything on disk; looks before each step, so that what exists stays. */
 int setup_make(struct setup *s, const struct cli_args *args, struct err *err);
+/* Another command may change the folders again. */
+void setup_unlock(struct setup *s);
 /* Tells everything; returns the exit code. */
 int setup_print(struct setup *s);
 

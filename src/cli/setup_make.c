@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 const char *const setup_selectors[SETUP_KEYS] = {"s1", "s2"};
@@ -69,6 +70,34 @@ static int find_places(struct setup *s, const struct cli_args *args, struct err 
         strbuf_free(&path);
     }
     return s->no_memory ? err_set(err, "out of memory") : 0;
+}
+
+/* ---- alone at work --------------------------------------------------------------------------- */
+
+void setup_unlock(struct setup *s)
+{
+    for (size_t i = 0; i < ARRAY_LEN(s->locks); i++) {
+        if (s->locks[i] >= 0)
+            close(s->locks[i]);
+        s->locks[i] = -1;
+    }
+}
+
+/* The users may be in a folder of their own, which `user` locks.  One that is not there is for the writing to tell of. */
+static int lock_users(struct setup *s, const char *path, struct err *err)
+{
+    struct strbuf dir = STRBUF_INIT;
+    struct stat ours, theirs;
+    int rc = 0;
+
+    strbuf_add_slice(&dir, directory_of(path));
+    if (dir.failed)
+        rc = err_set(err, "out of memory");
+    else if (stat(strbuf_str(&dir), &theirs) == 0 && fstat(s->locks[0], &ours) == 0 &&
+             (ours.st_dev != theirs.st_dev || ours.st_ino != theirs.st_ino))
+        rc = s->locks[1] = directory_lock(strbuf_str(&dir), err);
+    strbuf_free(&dir);
+    return rc < 0 ? -1 : 0;
 }
 
 /* ---- the account ----------------------------------------------------------------------------- */
@@ -485,7 +514,7 @@ static void start_service(struct setup *s)
 
 int setup_make(struct setup *s, const struct cli_args *args, struct err *err)
 {
-    if (find_places(s, args, err) < 0)
+    if (find_places(s, args, err) < 0 || (s->locks[0] = directory_lock(s->dir, err)) < 0)
         return -1;
     make_account(s);
     if (exists(s->config_path) && read_config(s, err) < 0)
@@ -497,11 +526,12 @@ int setup_make(struct setup *s, const struct cli_args *args, struct err *err)
         if (find_hostname(s, err) < 0)
             return -1;
     }
-    if (find_user(s, s->config != NULL ? s->config->users_path : s->users_path, err) < 0 ||
-        (needs_keys(s) && make_keys(s, err) < 0) || make_config(s, err) < 0 || read_config(s, err) < 0 ||
-        complete_addresses(s, err) < 0 || make_user(s, err) < 0 || adopt_all(s, err) < 0 || make_records(s, err) < 0 ||
-        save_user(s, err) < 0)
+    const char *users = s->config != NULL ? s->config->users_path : s->users_path;
+    if (lock_users(s, users, err) < 0 || find_user(s, users, err) < 0 || (needs_keys(s) && make_keys(s, err) < 0) ||
+        make_config(s, err) < 0 || read_config(s, err) < 0 || complete_addresses(s, err) < 0 || make_user(s, err) < 0 ||
+        adopt_all(s, err) < 0 || make_records(s, err) < 0 || save_user(s, err) < 0)
         return -1;
+    setup_unlock(s);
     if (new)
         start_service(s);
     return s->no_memory ? err_set(err, "out of memory") : 0;

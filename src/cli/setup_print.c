@@ -34,11 +34,17 @@ static void tell_records(struct setup *s)
         replace += record->status == RECORD_REPLACE;
         unknown += record->status == RECORD_UNKNOWN;
     }
-    if (new + unknown > 0)
-        setup_tell(s, &s->left, "Publish the DNS records: %zu to be added%s.", new + unknown,
+    if (new > 0)
+        setup_tell(s, &s->left, "Publish the DNS records: %zu to be added%s.", new,
                    replace > 0 ? ", others to be changed" : "");
     else if (replace > 0)
         setup_tell(s, &s->left, "Change the DNS records: %zu.", replace);
+    if (unknown > 0)
+        setup_tell(
+            s, &s->left,
+            "DNS gave no answer about %zu of the records: add those that are not there, or run sendas dns when it "
+            "answers.",
+            unknown);
     for (const struct record_ptr *ptr = s->records.first_ptr; ptr != NULL; ptr = ptr->next)
         if (ptr->status != RECORD_PUBLISHED)
             setup_tell(s, &s->left, "Set the reverse name (PTR) of %s to %s where the server was rented.", ptr->ip,
@@ -92,6 +98,38 @@ static const char *const gmail_labels[] = {"gmail", "default", NULL};
 static const char *const thunderbird_labels[] = {"thunderbird", "default", NULL};
 static const char *const k9_labels[] = {"k9", "k-9", "phone", "android", "default", NULL};
 
+static bool has_address(struct setup *s, const char *domain, bool *known)
+{
+    static const unsigned types[] = {DNS_A, DNS_AAAA};
+    for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+        struct lookup_answer answer = {.status = LOOKUP_TEMPFAIL};
+        s->dns.query(s->dns.ctx, &s->memory, domain, types[i], &answer);
+        if (answer.status == LOOKUP_OK && answer.n > 0)
+            return true;
+        *known = *known && answer.status != LOOKUP_TEMPFAIL;
+    }
+    return false;
+}
+
+/* RFC 5321 5.1: then mail goes to the address of the domain itself, whatever answers there. */
+static const char *describe_without_mx(struct setup *s, const char *domain)
+{
+    bool known = true;
+    if (has_address(s, domain, &known))
+        return setup_text(
+            s,
+            "%s has no MX record: mail for it goes to the server at the domain's own address.  If no mail "
+            "server answers there, give it a mailbox or a forwarding first, or that mail, answers and "
+            "bounces are lost.",
+            domain);
+    if (!known)
+        return setup_text(s, "%s has no MX record: see that something takes its mail.", domain);
+    return setup_text(s,
+                      "But nothing takes mail for %s yet, as it has no MX record: give it a mailbox or a "
+                      "forwarding first, or that mail, answers and bounces are lost.",
+                      domain);
+}
+
 /* Where Gmail's mail with the code arrives: where mail to the user does. */
 static const char *describe_confirmation(struct setup *s)
 {
@@ -106,11 +144,13 @@ static const char *describe_confirmation(struct setup *s)
     for (size_t i = 0; mx.status == LOOKUP_OK && i < mx.n && i < 3; i++)
         if (mx.records[i].text.n > 0)
             hosts = setup_text(s, "%s%s%.*s", hosts, hosts[0] != '\0' ? ", " : "", SLICE_ARG(mx.records[i].text));
-    if (hosts[0] == '\0')
+    if (mx.status == LOOKUP_OK && mx.n > 0 && hosts[0] == '\0')
         return setup_text(s,
-                          "But nothing takes mail for %s yet, as it has no MX record: give it a mailbox or a "
-                          "forwarding first, or that mail, answers and bounces are lost.",
+                          "But %s says that it takes no mail at all (a null MX record, RFC 7505), and many refuse mail "
+                          "from such a domain: publish the MX of a mailbox provider or a forwarding instead.",
                           domain);
+    if (hosts[0] == '\0')
+        return describe_without_mx(s, domain);
     return setup_text(s, "It arrives where mail to %s arrives today: by %s in its mailbox, or where that forwards to.",
                       s->user, hosts);
 }

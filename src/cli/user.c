@@ -7,14 +7,11 @@
 #include "sendas/smtp.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { PATTERNS_MAX = 100, PASSWORD_MAX = 255, LOCK_WAIT_MS = 30 * 1000, LOCK_TRY_MS = 20 };
+enum { PATTERNS_MAX = 100, PASSWORD_MAX = 255 };
 
 #define DEFAULT_LABEL "default"
 
@@ -39,10 +36,15 @@ static int take_pattern(const struct cli_args *args, int *i, const char *name, c
                         size_t *n)
 {
     const char *pattern = NULL;
+    struct err err;
     int found = take_value(args, i, name, &pattern);
 
     if (found > 0 && *n == PATTERNS_MAX) {
         cli_usage("user", "more than %d patterns", PATTERNS_MAX);
+        return -1;
+    }
+    if (found > 0 && users_pattern_check(pattern, &err) < 0) {
+        cli_usage("user", "%s: %s", name, err.text);
         return -1;
     }
     if (found > 0)
@@ -105,27 +107,12 @@ static int parse_options(const struct cli_args *args, bool add, struct user_opti
     return CLI_OK;
 }
 
-/* Of two commands that change the users at a time one waits: otherwise the second would write what it read before the
- * first wrote.  The lock is the folder's, and goes with its descriptor; -1 with *err when it is not to be had. */
 static int lock_users(const char *path, struct err *err)
 {
-    const struct timespec pause = {.tv_nsec = LOCK_TRY_MS * 1000000L};
-    int64_t end = clock_mono_ms() + LOCK_WAIT_MS;
     struct strbuf dir = STRBUF_INIT;
 
     strbuf_add_slice(&dir, directory_of(path));
-    int fd = dir.failed ? -1 : open(strbuf_str(&dir), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        err_set(err, "cannot open %s: %s", strbuf_str(&dir), strerror(errno));
-    while (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0) {
-        if ((errno == EWOULDBLOCK || errno == EINTR) && clock_mono_ms() < end) {
-            nanosleep(&pause, NULL);
-            continue;
-        }
-        err_set(err, "cannot lock %s: %s", strbuf_str(&dir), strerror(errno));
-        close(fd);
-        fd = -1;
-    }
+    int fd = dir.failed ? err_set(err, "out of memory") : directory_lock(strbuf_str(&dir), err);
     strbuf_free(&dir);
     return fd;
 }

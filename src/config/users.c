@@ -333,6 +333,16 @@ bool users_pattern_matches(const char *pattern, struct slice local, struct slice
 
 #define DEFAULT_LABEL "default"
 
+int users_pattern_check(const char *pattern, struct err *err)
+{
+    char normal[ADDRESS_MAX + 1];
+    struct err why;
+    return pattern_normalize(slice_of(pattern), normal, &why) == 0
+               ? 0
+               : err_set(err, "found \"%.80s\", expected an address or \"*@\" and a domain (here: %s)", pattern,
+                         why.text);
+}
+
 /* Is all of it right, before anything is changed? */
 static int check_addition(const struct users *u, const char *name, const char *label, const char *hash,
                           const char *const *send_as, size_t n_send_as, struct err *err)
@@ -342,9 +352,8 @@ static int check_addition(const struct users *u, const char *name, const char *l
     if (login_normalize(slice_of(name), normal, &why) < 0)
         return err_set(err, "found \"%.80s\", expected an address, such as me@example.com (here: %s)", name, why.text);
     for (size_t i = 0; i < n_send_as; i++)
-        if (pattern_normalize(slice_of(send_as[i]), normal, &why) < 0)
-            return err_set(err, "found \"%.80s\", expected an address or \"*@\" and a domain (here: %s)", send_as[i],
-                           why.text);
+        if (users_pattern_check(send_as[i], err) < 0)
+            return -1;
     if (!is_label(label))
         return err_set(err, "found \"%.80s\", expected as a label " LABEL_EXPECTED, label);
     if (!is_hash(hash))

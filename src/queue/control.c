@@ -80,7 +80,7 @@ void control_wake(const char *path)
     struct strbuf name = STRBUF_INIT;
 
     strbuf_addf(&name, "%s.lock", path);
-    int fd = name.failed ? -1 : open(strbuf_str(&name), O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    int fd = name.failed ? -1 : open(strbuf_str(&name), O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd >= 0)
         close(fd);
     strbuf_free(&name);

@@ -170,7 +170,7 @@ static bool is_served(const char *path)
     struct strbuf name = STRBUF_INIT;
 
     strbuf_addf(&name, "%s.lock", path);
-    int fd = name.failed ? -1 : open(strbuf_str(&name), O_RDONLY | O_CLOEXEC);
+    int fd = name.failed ? -1 : open(strbuf_str(&name), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     bool served = fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) < 0;
     if (fd >= 0)
         close(fd);

@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { ARGS_MAX = 24 };
@@ -426,6 +427,30 @@ START_TEST(addresses_that_exist)
 }
 END_TEST
 
+/* Where mail to the domain goes today: Gmail's mail with the code has to arrive. */
+static const struct {
+    struct zone_row row;
+    const char *says, *not ;
+} arrivals[] = {
+    {{"example.com", ZONE_MX, "in.example.net", 0}, "by in.example.net in its mailbox", "But "},
+    {{"example.com", ZONE_MX, "", 0}, "a null MX record, RFC 7505", "as it has no MX"},
+    {{"example.com", ZONE_A, "192.0.2.80", 0}, "goes to the server at the domain's own address", "But "},
+    {{"example.com", ZONE_AAAA, "2001:db8::80", 0}, "goes to the server at the domain's own address", "But "},
+    {{"example.com", ZONE_TXT, "x", 0}, "But nothing takes mail for example.com yet", "own address"},
+    {{"example.com", ZONE_TEMPFAIL, "", 0}, "arrives where mail to me@example.com arrives today", "But "},
+};
+
+START_TEST(where_mail_arrives)
+{
+    zone.rows = &arrivals[_i].row;
+    zone.n = 1;
+    json_t *document = SETUP("--ip", "192.0.2.1");
+    const char *said = json_string_value(json_object_get(document, "confirmation"));
+    ck_assert_msg(strstr(said, arrivals[_i].says) != NULL && strstr(said, arrivals[_i].not ) == NULL, "%s", said);
+    json_decref(document);
+}
+END_TEST
+
 /* What is printed is published: then all is there, and the same comes out. */
 START_TEST(published_as_printed)
 {
@@ -546,6 +571,8 @@ START_TEST(without_dns)
     ck_assert_int_eq(RUN("setup", "example.com", "--dir", "DIR", "--ip", "192.0.2.1"), CLI_OK);
     ck_assert_ptr_nonnull(strstr(out, "DNS did not answer"));
     ck_assert_ptr_nonnull(strstr(out, "do not add this one beside it"));
+    ck_assert_ptr_nonnull(strstr(out, "DNS gave no answer about 6 of the records"));
+    ck_assert_ptr_null(strstr(out, "to be added"));
     ck_assert_ptr_nonnull(strstr(out, "\nv=spf1 ip4:192.0.2.1 -all\n"));
     ck_assert_int_eq(RUN("dns", "-c", "CONFIG", "--format", "json"), CLI_OK);
     ck_assert_ptr_nonnull(strstr(errors, "DNS did not answer"));
@@ -667,6 +694,58 @@ START_TEST(setup_takes_no_key_of_another_kind)
 }
 END_TEST
 
+/* What a child prints goes to `said`. */
+static pid_t start(FILE *said, const char *const *args)
+{
+    pid_t child = fork();
+    if (child != 0)
+        return child;
+    int code = run_with("", args);
+    fprintf(said, "%s%s", out, errors);
+    _exit(fflush(said) == 0 ? code : 99);
+}
+
+/* Panels and scripts start more than one at a time: each finds what the other has finished. */
+START_TEST(side_by_side)
+{
+    static const char *const setup_args[] = {"setup", "example.com", "--dir", "DIR", "--ip", "192.0.2.1", NULL},
+                             *const key_args[] = {"key",     "new", "example.com", "--type",
+                                                  "ed25519", "-c",  "CONFIG",      NULL};
+    enum { SETUPS = 3, KEYS = 6 };
+    FILE *said[SETUPS + KEYS];
+    pid_t children[SETUPS + KEYS];
+    size_t passwords = 0;
+    struct config *c = NULL;
+    struct err err;
+
+    for (size_t i = 0; i < SETUPS + KEYS; i++) {
+        said[i] = tmpfile();
+        if (i == SETUPS) /* a key needs a set-up */
+            for (size_t k = 0; k < SETUPS; k++)
+                ck_assert_int_eq(waitpid(children[k], NULL, 0), children[k]);
+        children[i] = start(said[i], i < SETUPS ? setup_args : key_args);
+    }
+    for (size_t i = SETUPS; i < SETUPS + KEYS; i++) {
+        int status = -1;
+        ck_assert_int_eq(waitpid(children[i], &status, 0), children[i]);
+        ck_assert_int_eq(status, 0);
+    }
+    for (size_t i = 0; i < SETUPS; i++) {
+        take(said[i], out, sizeof(out));
+        ck_assert_msg(strstr(out, "sendas is set up") != NULL, "%s", out);
+        passwords += strstr(out, "No password is shown again") != NULL;
+    }
+    for (size_t i = SETUPS; i < SETUPS + KEYS; i++)
+        fclose(said[i]);
+    ck_assert_uint_eq(passwords, 1); /* the one that is stored */
+    ck_assert_msg(config_load_text(config_path, &c, &err) == 0, "%s", err.text);
+    ck_assert_uint_eq(c->domains[0].n_keys, 2 + KEYS);
+    for (size_t i = 0; i < c->domains[0].n_keys; i++)
+        ck_assert_int_eq(access(c->domains[0].keys[i].path, F_OK), 0);
+    config_free(&c);
+}
+END_TEST
+
 START_TEST(keys)
 {
     /* before there is a configuration */
@@ -771,6 +850,7 @@ static Suite *suite(void)
     tcase_add_test(tc, dns_formats);
     tcase_add_loop_test(tc, what_exists, 0, (int)ARRAY_LEN(there));
     tcase_add_loop_test(tc, addresses_that_exist, 0, (int)ARRAY_LEN(addresses));
+    tcase_add_loop_test(tc, where_mail_arrives, 0, (int)ARRAY_LEN(arrivals));
     tcase_add_test(tc, published_as_printed);
     tcase_add_loop_test(tc, host_name_and_addresses, 0, 3);
     tcase_add_test(tc, behind_nat);
@@ -782,6 +862,7 @@ static Suite *suite(void)
     tcase_add_test(tc, no_password_that_nobody_sees);
     tcase_add_loop_test(tc, certificate, 0, (int)ARRAY_LEN(certificates));
     tcase_add_test(tc, setup_takes_no_key_of_another_kind);
+    tcase_add_test(tc, side_by_side);
     tcase_add_test(tc, keys);
     tcase_add_test(tc, states);
     tcase_add_test(tc, sign);
