@@ -71,6 +71,15 @@ static struct work *workers_next(struct workers *w)
     return item;
 }
 
+/* Is there a job that another thread could begin? */
+static bool workers_more(const struct workers *w)
+{
+    for (size_t i = 0; i < WORK_CLASSES; i++)
+        if (w->queues[i].waiting > 0 && w->queues[i].running < w->queues[i].running_max)
+            return true;
+    return false;
+}
+
 static bool workers_idle(const struct workers *w)
 {
     for (size_t i = 0; i < WORK_CLASSES; i++)
@@ -79,28 +88,36 @@ static bool workers_idle(const struct workers *w)
     return true;
 }
 
+/* With the lock held, which is given up for the time that the job takes. */
+static void worker_run(struct workers *w, struct work *item)
+{
+    bool more = workers_more(w);
+    pthread_mutex_unlock(&w->lock);
+    if (more) /* what waited behind a full class is begun by whoever has seen room in it */
+        pthread_cond_signal(&w->wake);
+    item->run(item->job);
+    pthread_mutex_lock(&w->lock);
+    w->queues[item->class].running--;
+    item->next = NULL;
+    bool first = w->finished == NULL;
+    *w->finished_end = item;
+    w->finished_end = &item->next;
+    if (first)
+        loop_notifier_notify(w->notifier);
+}
+
 static void *worker_main(void *arg)
 {
     struct workers *w = arg;
     pthread_mutex_lock(&w->lock);
     for (;;) {
         struct work *item = workers_next(w);
-        if (item == NULL) {
-            /* What waits behind a full class is taken by the thread that makes room in it. */
-            if (w->stopping && workers_idle(w))
-                break;
+        if (item != NULL)
+            worker_run(w, item);
+        else if (w->stopping && workers_idle(w))
+            break;
+        else
             pthread_cond_wait(&w->wake, &w->lock);
-            continue;
-        }
-        pthread_mutex_unlock(&w->lock);
-        item->run(item->job);
-        pthread_mutex_lock(&w->lock);
-        w->queues[item->class].running--;
-        item->next = NULL;
-        *w->finished_end = item;
-        w->finished_end = &item->next;
-        loop_notifier_notify(w->notifier);
-        pthread_cond_signal(&w->wake);
     }
     pthread_cond_broadcast(&w->wake);
     pthread_mutex_unlock(&w->lock);
@@ -175,12 +192,12 @@ int workers_submit(struct workers *w, enum work_class class, void (*run)(void *j
     pthread_mutex_lock(&w->lock);
     struct work_queue *q = &w->queues[class];
     bool accepted = !w->stopping && q->waiting < q->waiting_max;
-    if (accepted) {
+    if (accepted)
         queue_push(q, item);
-        pthread_cond_signal(&w->wake);
-    }
     pthread_mutex_unlock(&w->lock);
-    if (!accepted)
+    if (accepted) /* without the lock, for which the thread would only wait again */
+        pthread_cond_signal(&w->wake);
+    else
         free(item);
     return accepted ? 0 : -1;
 }

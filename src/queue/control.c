@@ -217,6 +217,7 @@ void control_apply(struct queue *q, struct notice *n)
 {
     log_event(LOG_LEVEL_INFO, "control", LOG_STR("queue", n->id[0] != '\0' ? n->id : NULL),
               LOG_STR("action", action_names[n->action]));
+    fresh_drop(&q->fresh, n->message_row);
     switch (n->action) {
     case NOTICE_HOLD:
     case NOTICE_RELEASE:

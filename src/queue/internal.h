@@ -8,6 +8,7 @@
  *   lane.c      a thread that takes requests, and the way back to the loop
  *   writer.c    the lane that commits: groups, failures, retries
  *   reader.c    the lane that reads
+ *   fresh.c     what was stored a moment ago, still in memory
  *   store.c     the statements
  *   sum.c       sums of content: of a chunk, and of all of them
  *   schema.c    the file: opening, pragmas, migrations
@@ -28,6 +29,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 enum {
     KEY_BITS = 16,
@@ -288,10 +290,29 @@ struct read {
     char id[QUEUE_ID_SIZE];
     int64_t message_row;
     unsigned index;
-    struct slice bytes; /* .p NULL = failed; malloc'ed */
+    struct slice bytes; /* .p NULL = failed; malloc'ed, or of `fresh` */
+    struct fresh *fresh;
     void (*done)(void *ctx, struct slice bytes);
     void *ctx;
 };
+
+/* ---- what was stored a moment ago: loop thread only ---------------------------------------------------- */
+
+struct fresh_cache {
+    TAILQ_HEAD(fresh_list, fresh) list;
+    size_t n, bytes;
+};
+
+/* Keeps what was just committed, if it is small and its octets are still those that were stored; older ones may go. */
+void fresh_add(struct fresh_cache *c, const struct put *p);
+/* Fills the item of the request, or gives it the content; false when the message is not here. */
+bool fresh_load(struct fresh_cache *c, struct load *l);
+bool fresh_read(struct fresh_cache *c, struct read *r);
+/* Lets go of r->bytes, wherever they came from. */
+void fresh_read_end(struct read *r);
+/* The message is no longer as it came in. */
+void fresh_drop(struct fresh_cache *c, int64_t message_row);
+void fresh_drop_all(struct fresh_cache *c);
 
 /* Changes with any octet: what came back from the disk altered must not leave with a signature that fails. */
 int64_t store_sum(struct slice bytes);
@@ -398,6 +419,9 @@ struct queue {
     bool looking, look_again; /* `look` is at the writer; and has to go once more */
     struct writer writer;
     struct reader reader;
+    struct fresh_cache fresh;
+    struct requests answered; /* from memory: `done` is called as the loop comes round, as for the reader's answers */
+    struct event *answer;
 };
 
 /* Takes `path`.lock, held while the queue is open; opens the store, sets it aside if it is damaged and makes a new one;

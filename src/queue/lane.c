@@ -82,9 +82,9 @@ static void submit(struct lane *l, struct request *r, bool urgent)
     requests_push(&l->waiting, r);
     if (urgent)
         l->patient = false;
-    if (wake)
-        pthread_cond_signal(&l->wake);
     pthread_mutex_unlock(&l->mutex);
+    if (wake) /* without the mutex, for which the thread would only wait again */
+        pthread_cond_signal(&l->wake);
 }
 
 void lane_submit(struct lane *l, struct request *r)

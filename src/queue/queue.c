@@ -188,6 +188,7 @@ void queue_hasten(struct queue *q, bool (*which)(void *ctx, const char *domain),
 static void put_done(struct queue *q, struct put *p)
 {
     if (p->status == QUEUE_OK) {
+        fresh_add(&q->fresh, p);
         q->length += 1;
         q->length -= p->finished < q->length ? p->finished : q->length;
     }
@@ -249,8 +250,18 @@ static void read_done(struct read *read)
         *at = read->other;
         read->done(read->ctx, read->bytes);
     }
-    free((char *)read->bytes.p);
+    fresh_read_end(read);
     free(read);
+}
+
+static void settle_reads(struct queue *q, struct requests *done)
+{
+    for (struct request *r; (r = requests_pop(done)) != NULL;) {
+        if (r->kind == REQUEST_LOAD)
+            load_done(q, (struct load *)r);
+        else
+            read_done((struct read *)r);
+    }
 }
 
 static void on_read(void *ctx)
@@ -260,12 +271,25 @@ static void on_read(void *ctx)
 
     requests_init(&done);
     lane_take_done(&q->reader.lane, &done);
-    for (struct request *r; (r = requests_pop(&done)) != NULL;) {
-        if (r->kind == REQUEST_LOAD)
-            load_done(q, (struct load *)r);
-        else
-            read_done((struct read *)r);
-    }
+    settle_reads(q, &done);
+}
+
+static void on_answered(evutil_socket_t fd, short what, void *arg)
+{
+    struct queue *q = arg;
+    struct requests done;
+
+    (void)fd;
+    (void)what;
+    requests_init(&done);
+    requests_move(&done, &q->answered);
+    settle_reads(q, &done);
+}
+
+static void answer(struct queue *q, struct request *r)
+{
+    requests_push(&q->answered, r);
+    event_active(q->answer, EV_TIMEOUT, 1);
 }
 
 /* ---- requests go out
@@ -350,7 +374,10 @@ void queue_load(struct queue *q, struct queue_item *item, void (*done)(void *ctx
     }
     *load = (struct load){.request.kind = REQUEST_LOAD, .item = it, .done = done, .ctx = ctx};
     it->loading = load;
-    lane_submit(&q->reader.lane, &load->request);
+    if (fresh_load(&q->fresh, load))
+        answer(q, &load->request);
+    else
+        lane_submit(&q->reader.lane, &load->request);
 }
 
 void queue_read(struct queue *q, const struct queue_item *item, unsigned index,
@@ -372,7 +399,10 @@ void queue_read(struct queue *q, const struct queue_item *item, unsigned index,
                           .ctx = ctx};
     memcpy(read->id, it->item.id, sizeof(read->id));
     it->reading = read;
-    lane_submit(&q->reader.lane, &read->request);
+    if (fresh_read(&q->fresh, read))
+        answer(q, &read->request);
+    else
+        lane_submit(&q->reader.lane, &read->request);
 }
 
 /* ---- an item comes back
@@ -491,10 +521,11 @@ void queue_finish(struct queue *q, struct queue_item *item, const struct queue_r
     unsigned changes = 0;
 
     forget_reads(it);
-    if (it->loading != NULL) { /* the reader has it: load_done comes back here */
+    if (it->loading != NULL) { /* on its way: load_done comes back here */
         it->abandoned = true;
         return;
     }
+    fresh_drop(&q->fresh, item->message_row);
     if (results == NULL || it->rows == NULL || it->failed || it->gone) {
         return_untouched(q, it);
     } else {
@@ -533,7 +564,7 @@ void queue_reconfigure(struct queue *q, const struct config *c)
 
 static int open_parts(struct queue *q, const char *path, struct err *err)
 {
-    if (q->writer.path == NULL || q->retry_ms == NULL || q->timer == NULL)
+    if (q->writer.path == NULL || q->retry_ms == NULL || q->timer == NULL || q->answer == NULL)
         return err_set(err, "out of memory");
     q->reader.path = q->writer.path;
     if (start_store(q, err) < 0 || store_open(&q->reader.store, path, STORE_READ, err) < 0 || control_watch(q, err) < 0)
@@ -558,8 +589,11 @@ int queue_open(const struct config *c, struct event_base *base, const struct que
     q->lock_fd = q->watch_fd = -1;
     requests_init(&q->writer.backlog);
     requests_init(&q->writer.carried);
+    requests_init(&q->answered);
+    TAILQ_INIT(&q->fresh.list);
     queue_reconfigure(q, c);
     q->timer = event_new(base, -1, 0, on_timer, q);
+    q->answer = event_new(base, -1, 0, on_answered, q);
     q->writer.path = strdup(c->queue.path);
     atomic_store(&q->writer.log_pages, LOG_PAGES);
     if (open_parts(q, c->queue.path, err) < 0) {
@@ -585,6 +619,7 @@ void queue_close(struct queue **pq)
     *pq = NULL;
     q->closing = true;
     control_unwatch(q);
+    settle_reads(q, &q->answered);
     lane_stop(&q->reader.lane);
     if (q->reader.lane.notifier != NULL)
         on_read(q);
@@ -600,8 +635,11 @@ void queue_close(struct queue **pq)
     store_close(&q->reader.store);
     store_close(&q->writer.store); /* the last connection: the log is copied back and goes */
     schedule_free(&q->schedule);
+    fresh_drop_all(&q->fresh);
     if (q->timer != NULL)
         event_free(q->timer);
+    if (q->answer != NULL)
+        event_free(q->answer);
     if (q->lock_fd >= 0)
         close(q->lock_fd);
     free(q->writer.path);

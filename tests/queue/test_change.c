@@ -182,6 +182,7 @@ START_TEST(a_removed_message_that_waits_to_be_loaded_is_given_back)
     put(&r, "BCDFGHJKLM", one);
     rig_until(&r, r.n_due == 1);
     ck_assert_int_eq(act(&r, QUEUE_REMOVE, "BCDFGHJKLM"), 1);
+    rig_until(&r, item_of(r.due[0])->removed);
     r.loaded = false;
     queue_load(r.queue, r.due[0], rig_on_load, &r);
     rig_until(&r, r.loaded);

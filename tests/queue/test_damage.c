@@ -371,6 +371,7 @@ START_TEST(altered_content_is_not_read)
     rig_until(&r, r.n_due == 2);
     size_t bad = strcmp(r.due[0]->id, "BCDFGHJKLM") == 0 ? 0 : 1;
     rig_sql(&r, "UPDATE chunk SET bytes = CAST(replace(CAST(bytes AS TEXT), 'me@', 'we@') AS BLOB) WHERE row = 65536");
+    fresh_drop_all(&r.queue->fresh);
     log_to(fopen("/dev/null", "w"));
     rig_load(&r, r.due[bad]);
     r.read = false;

@@ -207,6 +207,7 @@ START_TEST(what_passes_is_tried_again_soon)
     rig_message(&m, "BCDFGHJKLM", one);
     ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_OK);
     rig_until(&r, r.n_due == 1);
+    fresh_drop_all(&r.queue->fresh);
     r.loaded = false;
     sqlite3_hard_heap_limit64(1);
     queue_load(r.queue, r.due[0], rig_on_load, &r);

@@ -11,6 +11,13 @@ static const char *const three[] = {"ann@example.org", "bob@example.net", "cyd@e
 
 /* ---- in and out ------------------------------------------------------------------------------------------------- */
 
+/* What was just stored is still in memory: odd rounds of a test look at what the file gives. */
+static void only_from_the_file(struct rig *r, int round)
+{
+    if (round % 2 == 1)
+        fresh_drop_all(&r->queue->fresh);
+}
+
 START_TEST(a_message_is_listed_and_due)
 {
     struct rig r;
@@ -27,6 +34,7 @@ START_TEST(a_message_is_listed_and_due)
     struct queue_item *org = r.due[i], *net = r.due[1 - i];
     ck_assert_str_eq(org->id, "BCDFGHJKLM");
     ck_assert_str_eq(net->domain, "example.net");
+    only_from_the_file(&r, _i);
     ck_assert_int_eq(org->expires_ms - org->created_ms, 5 * 86400000LL);
     ck_assert_int_le(llabs(org->created_ms - clock_wall_ms()), 10000);
     rig_load(&r, org);
@@ -91,7 +99,7 @@ START_TEST(content_comes_back_as_it_was)
 {
     struct rig r;
     struct rig_message m;
-    size_t head_n = contents[_i].head, n = head_n + contents[_i].body;
+    size_t head_n = contents[_i / 2].head, n = head_n + contents[_i / 2].body;
 
     rig_begin(&r);
     rig_message(&m, "BCDFGHJKLM", one);
@@ -100,9 +108,10 @@ START_TEST(content_comes_back_as_it_was)
     for (size_t i = 0; i < head_n; i++)
         head[i] = pattern(i);
     m.m.head = slice_from(head, head_n);
-    m.m.body = contents[_i].spooled ? patterned_spool(r.dir, head_n, contents[_i].body) : NULL;
+    m.m.body = contents[_i / 2].spooled ? patterned_spool(r.dir, head_n, contents[_i / 2].body) : NULL;
     ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_OK);
     rig_until(&r, r.n_due == 1);
+    only_from_the_file(&r, _i);
     rig_load(&r, r.due[0]);
     ck_assert_uint_eq(r.due[0]->size, n);
     rig_read(&r, r.due[0]);
@@ -750,8 +759,8 @@ static Suite *make_suite(void)
     TCase *tc = tcase_create("store");
 
     tcase_set_timeout(tc, 120);
-    tcase_add_test(tc, a_message_is_listed_and_due);
-    tcase_add_loop_test(tc, content_comes_back_as_it_was, 0, ARRAY_LEN(contents));
+    tcase_add_loop_test(tc, a_message_is_listed_and_due, 0, 2);
+    tcase_add_loop_test(tc, content_comes_back_as_it_was, 0, 2 * ARRAY_LEN(contents));
     tcase_add_test(tc, without_recipients_nothing_is_stored);
     tcase_add_loop_test(tc, outcomes_are_recorded, 0, ARRAY_LEN(outcome_rows));
     tcase_add_test(tc, what_is_kept_comes_soon_what_is_deferred_later);
