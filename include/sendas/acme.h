@@ -5,6 +5,8 @@
  * In c->tls.acme->dir are kept: account.pem (the account's key, P-256), fullchain.pem and privkey.pem (what is served), and
  * state.json (the account's URL, when to renew, how often it failed and when to try again: a restart forgets nothing).
  *
+ * A first order begins when every name server shows an address of the host name: before that it could only fail.
+ *
  * What the authority says is taken for hostile: https only, no redirects, every response bounded in size and time. */
 #ifndef SENDAS_ACME_H
 #define SENDAS_ACME_H
@@ -46,11 +48,15 @@ void acme_free(struct acme **pa);
 
 struct acme_status {
     unsigned failures;    /* attempts in a row that failed; 0 = the last one did not */
-    char reason[320];     /* why the last one failed */
-    int64_t next_attempt; /* seconds since 1970; 0 = when the certificate is due */
+    char reason[320];     /* why the last one failed; "" */
+    char fix[320];        /* what to do about it; "": nothing is known */
+    int64_t since;        /* when the first of them was, in seconds since 1970; 0 = not known */
+    int64_t next_attempt; /* likewise; 0 = when the certificate is due */
+    int64_t renew_at;     /* when the certificate that is there is due; 0 = there is none */
+    bool unnamed;         /* DNS shows no address of the host name: it is waited for */
 };
 
-/* Reads state.json.  0, also where there is none yet; -1 and the reason when it cannot be read. */
+/* Reads state.json and the certificate.  0, also where there is none yet; -1 and the reason when it cannot be read. */
 int acme_status_read(const struct config *c, struct acme_status *ret, struct err *err);
 
 #endif

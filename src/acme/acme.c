@@ -1,6 +1,7 @@
 /* Brings the parts together: when something is due it is begun, and what comes of it is noted, told and used.
  *
  *   IDLE ─▶ PREPARING ─▶ ORDERING ─▶ INSTALLING ─▶ IDLE        an order: noted as failed first, so that a crash counts
+ *   IDLE ─▶ ASKING_NAME ─▶ IDLE                                is the host name in DNS, before there is any certificate?
  *   IDLE ─▶ ASKING_WHERE ─▶ ASKING_WHEN ─▶ SAVING ─▶ IDLE      renewal information
  *   any failure ─▶ SAVING ─▶ IDLE */
 #include "internal.h"
@@ -19,12 +20,15 @@
 enum {
     LOOK_S = 3600,         /* the wall clock is looked at so often at least: it may be set, and machines sleep */
     ORDER_S = 15 * 60,     /* an order takes no longer */
+    NAME_LOOK_S = 30,      /* a host name that is not in DNS yet is looked for so often */
+    NAME_BLIND_S = 600,    /* and the authority asked all the same: it may know it otherwise */
     APART_S = 3600,        /* between one certificate and the next, whatever the authority suggests */
     UNTOLD_CHECK_S = 86400 /* an authority without renewal information is asked again for where it might be */
 };
 
 enum phase {
     PHASE_IDLE = 0,
+    PHASE_ASKING_NAME,
     PHASE_PREPARING,
     PHASE_ORDERING,
     PHASE_INSTALLING,
@@ -40,6 +44,7 @@ struct acme {
     enum phase phase;
     struct event *due_timer, *deadline_timer;
     struct acme_http *http;
+    struct acme_name *name;
     struct acme_responder *responder;
     struct acme_order order;
     struct acme_save *saving; /* on a worker */
@@ -50,9 +55,14 @@ struct acme {
     int64_t not_before, not_after;
     struct strbuf certificate_id; /* empty: it has none */
     struct strbuf ask_url;
-    bool again; /* there was a reload: a new look at everything once this phase is over */
+    bool named; /* the host name was seen in DNS */
+    int64_t name_at,
+        unnamed_since; /* by the monotonic clock, in seconds: the next look; since when it is waited for, 0 = not */
+    bool again;        /* there was a reload: a new look at everything once this phase is over */
 };
 
+static const char name_fix[] =
+    "publish the A record of hostname (sendas dns shows it): then the certificate is obtained at once";
 static const char folder_fix[] = "see that sendas may write the folder, and that its disk has room";
 
 static void look(struct acme *a);
@@ -172,6 +182,7 @@ static bool asks_for_renewal(const struct acme *a)
 
 static void idle(struct acme *a)
 {
+    acme_name_cancel(&a->name);
     acme_http_rest(a->http);
     evtimer_del(a->deadline_timer);
     acme_responder_close(&a->responder);
@@ -223,13 +234,18 @@ static void save_and_rest(struct acme *a)
 
 /* ---- failing --------------------------------------------------------------------------------- */
 
-static void failed(struct acme *a, const struct acme_failure *f)
+static void failed(struct acme *a, const struct acme_failure *why)
 {
+    struct acme_failure known = *why;
+    const struct acme_failure *f = &known;
     int64_t wait = acme_backoff_s(f, a->state.failures, random_number());
 
+    if (a->state.unnamed && f->kind == ACME_FAILURE_REFUSED)
+        known.fix = name_fix;
     a->state.next_attempt = now_s() + wait;
     a->state.limited = f->kind == ACME_FAILURE_LIMITED || f->retry_after_s > 0;
     snprintf(a->state.reason, sizeof(a->state.reason), "%s", f->reason);
+    snprintf(a->state.fix, sizeof(a->state.fix), "%s", f->fix == NULL ? "" : f->fix);
     /* The other challenge may have an open door. */
     if (f->kind == ACME_FAILURE_REFUSED && a->responder != NULL && acme_responder_has(a->responder, ACME_HTTP_01) &&
         acme_responder_has(a->responder, ACME_TLS_ALPN_01))
@@ -258,7 +274,8 @@ static void on_installed(void *ctx, int rc, const struct err *err)
     a->saving = NULL;
     if (rc < 0) {
         a->state = a->before;
-        a->state.failures++;
+        if (a->state.failures++ == 0)
+            a->state.since = now_s();
         failed_here(a, folder_fix, err->text);
         return;
     }
@@ -294,9 +311,10 @@ static void install(struct acme *a)
     }
     strbuf_add_slice(&s->chain, strbuf_slice(&a->order.chain));
     a->state.failures = 0;
+    a->state.since = 0;
     a->state.next_attempt = 0; /* on_installed */
-    a->state.limited = false;
-    a->state.reason[0] = '\0';
+    a->state.limited = a->state.unnamed = false;
+    a->state.reason[0] = a->state.fix[0] = '\0';
     a->state.check_at = 0;
     a->state.renewal.certificate[0] = '\0';
     snprintf(a->state.issued_by, sizeof(a->state.issued_by), "%s", acme->directory);
@@ -454,8 +472,10 @@ static void prepare(struct acme *a)
 
     a->again = false;
     a->before = a->state;
-    a->state.failures++;
+    if (a->state.failures++ == 0)
+        a->state.since = now_s();
     a->state.limited = false;
+    a->state.fix[0] = '\0';
     a->state.next_attempt = now_s() + acme_backoff_s(&crashed, a->state.failures, random_number());
     snprintf(a->state.reason, sizeof(a->state.reason), "the attempt did not come to its end");
     a->certificate_key = EVP_EC_gen("P-256");
@@ -467,6 +487,48 @@ static void prepare(struct acme *a)
     acme_state_print(&a->state, &s->state);
     if (start_save(a, s, PHASE_PREPARING, on_prepared) < 0)
         failed_here(a, NULL, "no worker is free");
+}
+
+/* ---- the host name --------------------------------------------------------------------------- */
+
+static int64_t mono_s(void)
+{
+    return clock_mono_ms() / 1000;
+}
+
+/* Before its address is published an authority could only refuse, and count that. */
+static bool lacks_name(const struct acme *a)
+{
+    return !a->usable && !a->named && !a->state.limited;
+}
+
+static void on_name(void *ctx, bool shown)
+{
+    struct acme *a = ctx;
+
+    a->name = NULL;
+    a->named = shown;
+    if (shown && a->state.unnamed)
+        a->state.next_attempt = 0; /* what had to fail without it says nothing */
+    if (shown || a->unnamed_since != 0) {
+        a->state.unnamed = !shown;
+        idle(a);
+        return;
+    }
+    log_event(LOG_LEVEL_WARN, "certificate", LOG_STR("result", "waiting"), LOG_STR("hostname", a->config->hostname),
+              LOG_STR("reason", "not all name servers show an address of it yet"), LOG_STR("fix", name_fix));
+    a->unnamed_since = mono_s();
+    a->state.unnamed = true;
+    save_and_rest(a);
+}
+
+static bool ask_name(struct acme *a)
+{
+    a->name_at = mono_s() + NAME_LOOK_S;
+    a->name = acme_name_begin(a->deps.dns, a->config->hostname, on_name, a);
+    if (a->name != NULL)
+        a->phase = PHASE_ASKING_NAME;
+    return a->name != NULL;
 }
 
 /* ---- renewal information (RFC 9773) ---------------------------------------------------------- */
@@ -579,8 +641,16 @@ static void look(struct acme *a)
     int64_t now = now_s(), order_at = wanted_at(a), next = now + LOOK_S;
     struct timeval wait = {.tv_sec = 0};
 
+    acme_state_clamp(&a->state, now);
+    if (lacks_name(a) && a->name_at <= mono_s() && ask_name(a))
+        return;
     if (order_at < a->state.next_attempt)
         order_at = a->state.next_attempt;
+    if (lacks_name(a)) {
+        int64_t blind_at = now + a->unnamed_since + NAME_BLIND_S - mono_s();
+        order_at = order_at < blind_at ? blind_at : order_at;
+        next = now + a->name_at - mono_s();
+    }
     if (order_at <= now) {
         prepare(a);
         return;
@@ -653,26 +723,41 @@ static void abandon(struct acme *a)
     }
 }
 
+/* The folder that is left keeps what it was before the order. */
+static void note_not_failed(struct acme *a)
+{
+    a->state = a->before;
+    struct acme_save *s = save_of(a);
+    if (s != NULL)
+        acme_save_start(a->deps.workers, s);
+}
+
 void acme_reconfigure(struct acme *a, const struct config *c)
 {
     bool changed = !same(a->config, c);
     bool moved = strcmp(a->config->tls.acme->dir, c->tls.acme->dir) != 0;
     bool elsewhere = strcmp(a->config->tls.acme->directory, c->tls.acme->directory) != 0;
 
+    if (moved && a->phase == PHASE_ORDERING)
+        note_not_failed(a);
     a->config = c;
     lend_settings(a);
     if (moved) {
         EVP_PKEY_free(a->account_key);
         a->account_key = NULL;
         read_state(a);
+        a->before = a->state; /* what is under way is of the other folder */
     }
     if (!a->state.limited || elsewhere) {
         a->state.next_attempt = 0;
         a->before.next_attempt = 0;
     }
     a->state.check_at = 0;
+    a->named = false;
+    a->name_at = a->unnamed_since = 0;
     a->again = true;
-    if (changed || a->phase == PHASE_IDLE || a->phase == PHASE_ASKING_WHERE || a->phase == PHASE_ASKING_WHEN)
+    if (changed || a->phase == PHASE_IDLE || a->phase == PHASE_ASKING_NAME || a->phase == PHASE_ASKING_WHERE ||
+        a->phase == PHASE_ASKING_WHEN)
         abandon(a);
 }
 
@@ -693,6 +778,7 @@ void acme_free(struct acme **pa)
             log_event(LOG_LEVEL_WARN, "certificate", LOG_STR("reason", err.text));
         acme_save_free(&s);
     }
+    acme_name_cancel(&a->name);
     acme_http_free(&a->http);
     acme_responder_close(&a->responder);
     acme_order_clear(&a->order);

@@ -4,6 +4,7 @@
  *   x509.c       request, certificate for tls-alpn-01  responder.c  answers challenges: http-01, tls-alpn-01
  *   document.c   what an authority says, read strictly store.c      the files, written on a worker
  *   order.c      an order as a state machine (pure)    schedule.c   when (pure), and state.json
+ *   name.c       is the host name in DNS?              status.c     what commands are told
  *   acme.c       brings them together */
 #ifndef SENDAS_ACME_INTERNAL_H
 #define SENDAS_ACME_INTERNAL_H
@@ -205,7 +206,9 @@ struct acme_state {
     int64_t next_attempt;         /* not before, in seconds since 1970; 0 = at once */
     bool limited;                 /* because the authority itself has said when */
     enum acme_challenge prefer;
-    char reason[ACME_PROBLEM_MAX + 20];
+    char reason[ACME_PROBLEM_MAX + 20], fix[ACME_PROBLEM_MAX + 20]; /* of the last failure; "" */
+    int64_t since; /* when the first of the failures in a row was; 0 = none */
+    bool unnamed;  /* the host name was not in DNS when last looked for */
     struct {
         char certificate[256]; /* acme_certificate_id: what the rest is about */
         struct acme_window window;
@@ -218,6 +221,8 @@ struct acme_state {
 int acme_state_parse(struct slice text, struct acme_state *ret);
 int acme_state_print(const struct acme_state *s, struct strbuf *out);
 
+/* No wait is longer than the longest there is: the clock may have been set. */
+void acme_state_clamp(struct acme_state *s, int64_t now);
 /* How long to wait after a failure, in seconds: `failures` in a row, what the authority said, and a random number. */
 int64_t acme_backoff_s(const struct acme_failure *f, unsigned failures, uint32_t random);
 /* A moment in the window, chosen once and kept as long as the window stays (RFC 9773 4.2). */
@@ -263,6 +268,16 @@ void acme_http_start(struct acme_http *h, struct acme_request *r, const char *ca
 /* Ends what is under way, without done(), and closes connections. */
 void acme_http_rest(struct acme_http *h);
 void acme_http_free(struct acme_http **ph);
+
+/* ---- name.c ---------------------------------------------------------------------------------- */
+
+struct acme_name;
+/* Asks DNS for the addresses of the host name.  done(ctx, shown): on the loop, never before this returns, once, after which
+ * the question is no more.  NULL: out of memory. */
+struct acme_name *acme_name_begin(struct dns *dns, const char *hostname, void (*done)(void *ctx, bool shown),
+                                  void *ctx);
+/* Without done(). */
+void acme_name_cancel(struct acme_name **pn);
 
 /* ---- responder.c: answers challenges --------------------------------------------------------- */
 

@@ -41,6 +41,20 @@ int64_t acme_backoff_s(const struct acme_failure *f, unsigned failures, uint32_t
     return wait + (int64_t)((uint64_t)(wait / 4) * random / UINT32_MAX);
 }
 
+void acme_state_clamp(struct acme_state *s, int64_t now)
+{
+    int64_t longest = s->limited         ? (int64_t)ASKED_MAX_S
+                      : s->failures == 0 ? (int64_t)HOUR_S
+                                         : doubled(FAR_FIRST_S, FAR_MAX_S, s->failures);
+
+    if (longest < HOUR_S)
+        longest = HOUR_S;
+    if (s->next_attempt > now + longest + longest / 4)
+        s->next_attempt = now + longest;
+    if (s->check_at > now + DAY_S)
+        s->check_at = now + DAY_S;
+}
+
 void acme_renewal_choose(struct acme_state *s, const char *certificate, const struct acme_window *w, uint32_t random)
 {
     if (strcmp(s->renewal.certificate, certificate) == 0 && s->renewal.window.start == w->start &&
@@ -116,6 +130,9 @@ int acme_state_parse(struct slice text, struct acme_state *ret)
     ret->next_attempt = number_of(doc, "next_attempt");
     ret->limited = json_is_true(json_object_get(doc, "limited"));
     take_text(doc, "reason", ret->reason, sizeof(ret->reason));
+    take_text(doc, "fix", ret->fix, sizeof(ret->fix));
+    ret->since = number_of(doc, "since");
+    ret->unnamed = json_is_true(json_object_get(doc, "unnamed"));
     if (json_is_string(prefer) && strcmp(json_string_value(prefer), acme_challenge_name(ACME_TLS_ALPN_01)) == 0)
         ret->prefer = ACME_TLS_ALPN_01;
     take_renewal(json_object_get(doc, "renewal"), ret);
@@ -130,10 +147,11 @@ int acme_state_print(const struct acme_state *s, struct strbuf *out)
                                 (json_int_t)s->renewal.window.start, "end", (json_int_t)s->renewal.window.end,
                                 "renew_at", (json_int_t)s->renewal.renew_at);
     json_t *doc =
-        json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:b, s:s, s:s, s:o, s:I}", "directory", s->directory, "account",
-                  s->account, "email", s->email, "issued_by", s->issued_by, "failures", (int)s->failures,
-                  "next_attempt", (json_int_t)s->next_attempt, "limited", (int)s->limited, "reason", s->reason,
-                  "challenge", acme_challenge_name(s->prefer), "renewal", renewal, "check_at", (json_int_t)s->check_at);
+        json_pack("{s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:b, s:b, s:s, s:s, s:s, s:o, s:I}", "directory", s->directory,
+                  "account", s->account, "email", s->email, "issued_by", s->issued_by, "failures", (int)s->failures,
+                  "since", (json_int_t)s->since, "next_attempt", (json_int_t)s->next_attempt, "limited",
+                  (int)s->limited, "unnamed", (int)s->unnamed, "reason", s->reason, "fix", s->fix, "challenge",
+                  acme_challenge_name(s->prefer), "renewal", renewal, "check_at", (json_int_t)s->check_at);
     char *text = doc == NULL ? NULL : json_dumps(doc, JSON_INDENT(2));
 
     if (text != NULL)

@@ -173,27 +173,3 @@ int acme_save_now(struct acme_save *s, struct err *err)
 {
     return save(s, err);
 }
-
-/* ---- reading, for commands ------------------------------------------------------------------- */
-
-int acme_status_read(const struct config *c, struct acme_status *ret, struct err *err)
-{
-    struct strbuf path = STRBUF_INIT, text = STRBUF_INIT;
-    struct acme_state state = {.failures = 0};
-    int rc = 0;
-
-    *ret = (struct acme_status){.failures = 0};
-    acme_path(c, "state.json", &path);
-    if (access(strbuf_str(&path), F_OK) == 0 || errno != ENOENT)
-        rc = file_read(strbuf_str(&path), ACME_FILE_MAX, true, &text, err);
-    if (rc == 0 && text.n > 0 && acme_state_parse(strbuf_slice(&text), &state) < 0)
-        rc = err_set(err, "%s is damaged", strbuf_str(&path));
-    if (rc == 0) {
-        ret->failures = state.failures;
-        ret->next_attempt = state.next_attempt;
-        snprintf(ret->reason, sizeof(ret->reason), "%s", state.reason);
-    }
-    strbuf_free(&path);
-    strbuf_free(&text);
-    return rc;
-}

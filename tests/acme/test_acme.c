@@ -406,6 +406,41 @@ START_TEST(test_check_after)
 }
 END_TEST
 
+/* A clock that was years ahead when the wait began. */
+static const struct {
+    unsigned failures;
+    bool limited;
+    int64_t next_attempt, check_at; /* from now */
+    int64_t next_after, check_after;
+} clamp_rows[] = {
+    {0, false, 3600, 60, 3600, 60},
+    {0, false, 1000000, 86400, 3600, 86400},
+    {1, false, 375, 0, 375, 0},
+    {1, false, 1000000000, 1000000000, 3600, 86400},
+    {8, false, 40000, 0, 40000, 0},
+    {8, false, 50000, 0, 38400, 0},
+    {1000, false, 1000000000, 0, 86400, 0},
+    {1, true, 691200, 0, 691200, 0},
+    {1, true, 1000000000, 0, 691200, 0},
+    {3, false, -100, -100, -100, -100},
+};
+
+START_TEST(test_clamp)
+{
+    enum { NOW = 1800000000 };
+    struct acme_state s = {.failures = clamp_rows[_i].failures,
+                           .limited = clamp_rows[_i].limited,
+                           .next_attempt = NOW + clamp_rows[_i].next_attempt,
+                           .check_at = NOW + clamp_rows[_i].check_at};
+
+    acme_state_clamp(&s, NOW);
+    ck_assert_int_eq(s.next_attempt - NOW, clamp_rows[_i].next_after);
+    ck_assert_int_eq(s.check_at - NOW, clamp_rows[_i].check_after);
+    acme_state_clamp(&s, NOW + 60); /* it does not move on with the clock */
+    ck_assert_int_eq(s.next_attempt - NOW, clamp_rows[_i].next_after);
+}
+END_TEST
+
 START_TEST(test_state)
 {
     struct acme_state s = {.directory = "https://ca.test/dir",
@@ -417,6 +452,9 @@ START_TEST(test_state)
                            .limited = true,
                            .prefer = ACME_TLS_ALPN_01,
                            .reason = "validation: \"connection\"",
+                           .fix = "open the port",
+                           .since = 1700000000,
+                           .unnamed = true,
                            .renewal = {"aki.serial", {1, 2}, 3},
                            .check_at = 4};
     struct acme_state back, empty = {.failures = 0};
@@ -542,11 +580,16 @@ START_TEST(test_status)
 
     ck_assert_int_eq(acme_status_read(&config, &status, &err), 0);
     ck_assert_uint_eq(status.failures, 0);
-    put("state.json", "{\"failures\":2,\"reason\":\"order: rateLimited: x\",\"next_attempt\":1800000000}");
+    put("state.json", "{\"failures\":2,\"reason\":\"order: rateLimited: x\",\"fix\":\"wait\",\"since\":1700000000,"
+                      "\"unnamed\":true,\"next_attempt\":1800000000}");
     ck_assert_int_eq(acme_status_read(&config, &status, &err), 0);
     ck_assert_uint_eq(status.failures, 2);
     ck_assert_str_eq(status.reason, "order: rateLimited: x");
     ck_assert_int_eq(status.next_attempt, 1800000000);
+    ck_assert_str_eq(status.fix, "wait");
+    ck_assert_int_eq(status.since, 1700000000);
+    ck_assert(status.unnamed);
+    ck_assert_int_eq(status.renew_at, 0);
     put("state.json", "{");
     ck_assert_int_eq(acme_status_read(&config, &status, &err), -1);
     ck_assert_ptr_nonnull(strstr(err.text, "damaged"));
@@ -573,6 +616,7 @@ static Suite *suite(void)
     tcase_add_test(tc, test_first_hour);
     tcase_add_test(tc, test_renew_at);
     tcase_add_test(tc, test_check_after);
+    tcase_add_loop_test(tc, test_clamp, 0, ARRAY_LEN(clamp_rows));
     tcase_add_test(tc, test_state);
     tcase_add_test(tc, test_save);
     tcase_add_loop_test(tc, test_recover, 0, ARRAY_LEN(crash_rows));
