@@ -477,7 +477,7 @@ static void prepare(struct acme *a)
     a->state.limited = false;
     a->state.fix[0] = '\0';
     a->state.next_attempt = now_s() + acme_backoff_s(&crashed, a->state.failures, random_number());
-    snprintf(a->state.reason, sizeof(a->state.reason), "the attempt did not come to its end");
+    snprintf(a->state.reason, sizeof(a->state.reason), ACME_UNFINISHED);
     a->certificate_key = EVP_EC_gen("P-256");
     if (s == NULL || a->certificate_key == NULL || read_account_key(a, s, &err) < 0) {
         acme_save_free(&s);

@@ -217,6 +217,8 @@ struct acme_state {
     int64_t check_at; /* when to ask for renewal information again; 0 = at once */
 };
 
+/* The reason of an attempt that has begun. */
+#define ACME_UNFINISHED "the attempt did not come to its end"
 /* state.json.  What is missing or of the wrong kind stays at its default; -1 when this is no JSON object. */
 int acme_state_parse(struct slice text, struct acme_state *ret);
 int acme_state_print(const struct acme_state *s, struct strbuf *out);

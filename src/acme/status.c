@@ -4,9 +4,10 @@
 #include "sendas/tls.h"
 
 #include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
-/* Missing files are empty. */
+/* Missing files are empty; none of them is a secret. */
 static int read_file(const struct config *c, const char *name, struct strbuf *out, struct err *err)
 {
     struct strbuf path = STRBUF_INIT;
@@ -14,7 +15,7 @@ static int read_file(const struct config *c, const char *name, struct strbuf *ou
 
     acme_path(c, name, &path);
     if (access(strbuf_str(&path), F_OK) == 0 || errno != ENOENT)
-        rc = file_read(strbuf_str(&path), ACME_FILE_MAX, true, out, err);
+        rc = file_read(strbuf_str(&path), ACME_FILE_MAX, false, out, err);
     strbuf_free(&path);
     return rc;
 }
@@ -51,6 +52,7 @@ int acme_status_read(const struct config *c, struct acme_status *ret, struct err
         *ret = (struct acme_status){.failures = state.failures,
                                     .since = state.since,
                                     .unnamed = state.unnamed,
+                                    .under_way = strcmp(state.reason, ACME_UNFINISHED) == 0,
                                     .next_attempt = state.next_attempt,
                                     .renew_at = renew_at(c, &state, strbuf_slice(&chain))};
         snprintf(ret->reason, sizeof(ret->reason), "%s", state.reason);

@@ -8,6 +8,7 @@
 #ifndef SENDAS_CLI_CHECK_H
 #define SENDAS_CLI_CHECK_H
 
+#include "sendas/acme.h"
 #include "sendas/align.h"
 #include "sendas/base.h"
 #include "sendas/config.h"
@@ -141,17 +142,22 @@ struct spf_verdict check_spf_verdict(struct check_run *r, const char *sender, co
 /* Nothing where the domain has no return_path. */
 void check_return_path(struct check_run *r, const struct config_domain *domain);
 
-/* ---- the certificate: check_certificate.c --------------------------------------------------------------------------- */
+/* ---- the certificate: check_certificate.c, check_acme.c ---------------------------------------------------------------- */
 
 struct check_certificate {
     struct err problem; /* it cannot be loaded; text "" = it can */
     bool matches;       /* the key */
     struct tls_certificate_facts facts;
-    const char *listener; /* one that presents another certificate; NULL = none */
-    int64_t served_after; /* until when that one is valid */
+    const char *listener;           /* one that presents another certificate; NULL = none */
+    int64_t served_after;           /* until when that one is valid */
+    const struct acme_status *acme; /* sendas obtains it itself; NULL = others do */
+    bool temporary;                 /* and has none yet: what is shown meanwhile no mail program takes */
 };
 void check_certificate_judge(struct check_run *r, const struct check_certificate *f);
 void check_certificate(struct check_run *r);
+/* What keeps sendas from obtaining or renewing the certificate, that ends at `not_after`.  False: nothing does. */
+bool check_acme_judge(struct check_run *r, const struct acme_status *s, int64_t not_after, struct strbuf *found,
+                      struct strbuf *fix);
 
 /* ---- the way out: check_port.c ---------------------------------------------------------------------------------------- */
 

@@ -43,12 +43,27 @@ static void judge_facts(struct check_run *r, struct check_item *item, const stru
             "have one made by a public authority, such as by tls.acme, and put the whole chain into tls.certificate");
 }
 
+/* Where sendas cares for the certificate itself, that is where help is needed. */
+static void judge_acme(struct check_run *r, struct check_item *item, const struct check_certificate *f)
+{
+    struct strbuf found = STRBUF_INIT, fix = STRBUF_INIT;
+    if (f->acme != NULL && check_acme_judge(r, f->acme, f->facts.not_after, &found, &fix)) {
+        if (!f->temporary && f->listener == NULL)
+            item->fix = "";
+        add(r, item, CHECK_WARN, check_text(r, "%s", strbuf_str(&found)), check_text(r, "%s", strbuf_str(&fix)));
+    }
+    strbuf_free(&found);
+    strbuf_free(&fix);
+}
+
 void check_certificate_judge(struct check_run *r, const struct check_certificate *f)
 {
     struct check_item *item = check_add(r, "certificate", NULL, CHECK_PASS);
     item->expected = check_text(r, "a certificate for %s by a CA that all trust, with its chain, on every listener",
                                 r->config->hostname);
-    if (f->problem.text[0] != '\0')
+    if (f->temporary)
+        add(r, item, CHECK_FAIL, "there is none yet, and mail programs refuse the temporary one", "");
+    else if (f->problem.text[0] != '\0')
         add(r, item, CHECK_FAIL, check_text(r, "%s", f->problem.text),
             "put the chain into tls.certificate and its key into tls.key, readable by sendas");
     else if (!f->matches)
@@ -61,6 +76,7 @@ void check_certificate_judge(struct check_run *r, const struct check_certificate
             check_text(r, "%s presents another certificate than the file's, valid until %s", f->listener,
                        day(r, f->served_after)),
             "systemctl reload sendas; if it stays so, its log says why the new one was not taken");
+    judge_acme(r, item, f);
     if (item->status == CHECK_PASS)
         item->found = check_text(r, "valid until %s, issued by %s", day(r, f->facts.not_after), f->facts.issuer);
 }
@@ -153,9 +169,9 @@ static void compare(struct check_run *r, const X509 *leaf, const STACK_OF(X509) 
 }
 
 static void judge_file(struct check_run *r, const char *certificate, const char *key_path,
-                       const STACK_OF(X509) *const *served)
+                       const STACK_OF(X509) *const *served, const struct acme_status *acme)
 {
-    struct check_certificate facts = {.problem = {""}};
+    struct check_certificate facts = {.problem = {""}, .acme = acme};
     X509 *leaf = load_certificate(certificate, r->config->hostname, &facts.facts, &facts.problem);
     EVP_PKEY *key = leaf == NULL ? NULL : load_key(key_path, &facts.problem);
     facts.matches = key != NULL && X509_check_private_key(leaf, key) == 1;
@@ -167,23 +183,25 @@ static void judge_file(struct check_run *r, const char *certificate, const char 
     X509_free(leaf);
 }
 
-/* tls.acme has not obtained any yet: what counts is what is presented meanwhile. */
-static void judge_served(struct check_run *r, const STACK_OF(X509) *const *served)
+static void judge_acme_files(struct check_run *r, const STACK_OF(X509) *const *served)
 {
-    struct check_certificate facts = {.problem = {""}, .matches = true}; /* or the handshake would have failed */
-    const STACK_OF(X509) *chain = NULL;
-    for (size_t i = 0; i < r->config->n_listen && chain == NULL; i++)
-        chain = served[i];
-    if (chain != NULL) {
-        tls_certificate_judge_chain(chain, r->config->hostname, &facts.facts);
-        check_certificate_judge(r, &facts);
+    const struct config_acme *acme = r->config->tls.acme;
+    struct check_certificate facts = {.problem = {""}};
+    struct acme_status status;
+    if (acme_status_read(r->config, &status, &facts.problem) < 0) {
+        struct check_item *item = check_add(r, "certificate", NULL, CHECK_WARN);
+        item->unknown = true;
+        item->expected = check_text(r, "a certificate for %s, obtained by sendas (tls.acme)", r->config->hostname);
+        item->found = check_text(r, "%s", facts.problem.text);
+        item->fix = "run this as root; if state.json is damaged remove it: sendas then asks the authority anew";
         return;
     }
-    struct check_item *item = check_add(r, "certificate", NULL, CHECK_WARN);
-    item->unknown = true;
-    item->expected = check_text(r, "a certificate for %s by a CA that all trust, with its chain", r->config->hostname);
-    item->found = "sendas obtains it itself (tls.acme), and no listener presents one yet";
-    item->fix = "see daemon; when sendas runs, its log tells how far it has got";
+    if (access(acme->certificate, F_OK) == 0) {
+        judge_file(r, acme->certificate, acme->key, served, &status);
+        return;
+    }
+    facts = (struct check_certificate){.problem = {""}, .acme = &status, .temporary = true};
+    check_certificate_judge(r, &facts);
 }
 
 void check_certificate(struct check_run *r)
@@ -195,9 +213,7 @@ void check_certificate(struct check_run *r)
     else if (!ask_listeners(r, served))
         return; /* this runs again */
     else if (c->tls.acme == NULL)
-        judge_file(r, c->tls.certificate, c->tls.key, served);
-    else if (access(c->tls.acme->certificate, F_OK) == 0)
-        judge_file(r, c->tls.acme->certificate, c->tls.acme->key, served);
+        judge_file(r, c->tls.certificate, c->tls.key, served, NULL);
     else
-        judge_served(r, served);
+        judge_acme_files(r, served);
 }

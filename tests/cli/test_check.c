@@ -721,45 +721,51 @@ static const struct {
     enum check_status status;
     const char *found, *fix;
 } certificate_rows[] = {
-    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0, NULL, false},
      CHECK_PASS,
      "valid until 2027-01-",
      ""},
-    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), "port 465", NOW + DAY},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), "port 465", NOW + DAY, NULL, false},
      CHECK_FAIL,
      "port 465 presents another certificate than the file's, valid until 2026-11-23",
      "reload"},
-    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 14 * DAY - 1), NULL, 0},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 14 * DAY - 1), NULL, 0, NULL, false},
      CHECK_WARN,
      "ends in 13 days",
      "renew"},
-    {{{""}, true, CERTIFICATE(true, SELF_SIGNED, NOW - DAY, NOW + 13 * DAY), NULL, 0},
+    {{{""}, true, CERTIFICATE(true, SELF_SIGNED, NOW - DAY, NOW + 13 * DAY), NULL, 0, NULL, false},
      CHECK_FAIL,
      "it is self-signed",
      "tls.acme"},
-    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 14 * DAY), NULL, 0}, CHECK_PASS, "valid until", ""},
-    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - 90 * DAY, NOW), NULL, 0},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 14 * DAY), NULL, 0, NULL, false},
+     CHECK_PASS,
+     "valid until",
+     ""},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW - 90 * DAY, NOW), NULL, 0, NULL, false},
      CHECK_FAIL,
      "it has expired on 2026-11-",
      "renew"},
-    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW + 1, NOW + DAY), NULL, 0}, CHECK_FAIL, "only from", "clock"},
-    {{{""}, true, CERTIFICATE(true, UNTRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+    {{{""}, true, CERTIFICATE(true, TRUSTED, NOW + 1, NOW + DAY), NULL, 0, NULL, false},
+     CHECK_FAIL,
+     "only from",
+     "clock"},
+    {{{""}, true, CERTIFICATE(true, UNTRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0, NULL, false},
      CHECK_FAIL,
      "not trusted: why",
      "public authority"},
-    {{{""}, true, CERTIFICATE(true, INCOMPLETE, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+    {{{""}, true, CERTIFICATE(true, INCOMPLETE, NOW - DAY, NOW + 60 * DAY), NULL, 0, NULL, false},
      CHECK_FAIL,
      "lacks its chain",
      "fullchain.pem"},
-    {{{""}, true, CERTIFICATE(false, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+    {{{""}, true, CERTIFICATE(false, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0, NULL, false},
      CHECK_FAIL,
      "not for the hostname mail.example.com",
      "names mail.example.com"},
-    {{{""}, false, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0},
+    {{{""}, false, CERTIFICATE(true, TRUSTED, NOW - DAY, NOW + 60 * DAY), NULL, 0, NULL, false},
      CHECK_FAIL,
      "not that of the certificate",
      "name the key"},
-    {{{"c.pem: gone"}, false, CERTIFICATE(false, TRUSTED, 0, 0), NULL, 0},
+    {{{"c.pem: gone"}, false, CERTIFICATE(false, TRUSTED, 0, 0), NULL, 0, NULL, false},
      CHECK_FAIL,
      "c.pem: gone",
      "tls.certificate"},
@@ -770,6 +776,80 @@ START_TEST(certificates)
     begin(empty);
     check_certificate_judge(&run, &certificate_rows[_i].facts);
     expect(certificate_rows[_i].status, false, certificate_rows[_i].found, certificate_rows[_i].fix);
+}
+END_TEST
+
+/* tls.acme: what the daemon has noted. */
+static const struct {
+    struct acme_status noted;
+    bool temporary;
+    int64_t from, until; /* the certificate's life, from now */
+    enum check_status status;
+    const char *found, *fix;
+} acme_rows[] = {
+    {{.renew_at = NOW + DAY}, false, -DAY, 60 * DAY, CHECK_PASS, "valid until", ""},
+    {{.unnamed = true}, true, 0, 0, CHECK_FAIL, "waits for every name server", "A record of mail.example.com"},
+    {{.failures = 1, .since = NOW - 60, .under_way = true, .reason = "x"},
+     true,
+     0,
+     0,
+     CHECK_FAIL,
+     "is obtaining one",
+     "in a minute"},
+    {{.failures = 1, .since = NOW - 3600, .under_way = true, .reason = "did not end"},
+     true,
+     0,
+     0,
+     CHECK_FAIL,
+     "1 time: did not end",
+     "journalctl"},
+    {{.failures = 3,
+      .since = NOW - 3600,
+      .reason = "validation: connection: timeout",
+      .fix = "open port 80",
+      .next_attempt = NOW + 60},
+     true,
+     0,
+     0,
+     CHECK_FAIL,
+     "3 times: validation: connection: timeout; the next attempt is at 20",
+     "open port 80; systemctl reload sendas"},
+    {{0}, true, 0, 0, CHECK_FAIL, "has not begun yet", "see that sendas runs"},
+    {{.failures = 2, .since = NOW - DAY, .reason = "directory: connect", .renew_at = NOW - DAY},
+     false,
+     -60 * DAY,
+     29 * DAY,
+     CHECK_WARN,
+     "obtaining one (tls.acme) fails since 20",
+     "journalctl"},
+    {{.renew_at = NOW - DAY}, false, -60 * DAY, 29 * DAY, CHECK_PASS, "valid until", ""},
+    {{.renew_at = NOW - 16 * DAY},
+     false,
+     -60 * DAY,
+     15 * DAY,
+     CHECK_WARN,
+     "should have renewed it (tls.acme) from 20",
+     "see that sendas runs"},
+    {{.failures = 9, .reason = "caa: x", .fix = "add it there", .renew_at = NOW - 30 * DAY},
+     false,
+     -90 * DAY,
+     -DAY,
+     CHECK_FAIL,
+     "it has expired on 20",
+     "add it there"},
+};
+
+START_TEST(certificate_by_acme)
+{
+    const struct check_certificate facts = {
+        .problem = {""},
+        .matches = true,
+        .facts = CERTIFICATE(true, TRUSTED, NOW + acme_rows[_i].from, NOW + acme_rows[_i].until),
+        .acme = &acme_rows[_i].noted,
+        .temporary = acme_rows[_i].temporary};
+    begin(empty);
+    check_certificate_judge(&run, &facts);
+    expect(acme_rows[_i].status, false, acme_rows[_i].found, acme_rows[_i].fix);
 }
 END_TEST
 
@@ -1239,6 +1319,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, hostile_records_are_printable);
     tcase_add_test(t, dkim_keys);
     tcase_add_loop_test(t, certificates, 0, ARRAY_LEN(certificate_rows));
+    tcase_add_loop_test(t, certificate_by_acme, 0, ARRAY_LEN(acme_rows));
     tcase_add_loop_test(t, ports, 0, ARRAY_LEN(port_rows));
     tcase_add_loop_test(t, ports_asked, 0, ARRAY_LEN(ask_rows));
     tcase_add_loop_test(t, daemons, 0, ARRAY_LEN(daemon_rows));

@@ -18,11 +18,11 @@ class Pebble:
 
     directory = f"https://ca.test:{PORT}/dir"
 
-    def __init__(self, lab, http_port=80, tls_port=443, **environment):
-        self.lab = lab
+    def __init__(self, lab, http_port=80, tls_port=443, name="ca.test", resolver="127.0.0.1", **environment):
+        self.lab, self.name, self.directory = lab, name, f"https://{name}:{PORT}/dir"
         folder = lab.scratch / "pebble"
         folder.mkdir(exist_ok=True)
-        self.chain, self.key = lab.pki.issue("ca.test", "ca.hosts")
+        self.chain, self.key = lab.pki.issue(name, "ca.hosts")
         config = folder / "config.json"
         config.write_text(json.dumps({"pebble": {
             "listenAddress": f"{ADDRESS}:{PORT}", "managementListenAddress": f"{ADDRESS}:{MANAGEMENT}", "certificate": self.chain,
@@ -30,12 +30,12 @@ class Pebble:
             "externalAccountBindingRequired": environment.pop("external_account", False),
             "certificateValidityPeriod": environment.pop("validity", 0) or 7776000}}))
         env = {**os.environ, "PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0", **environment}
-        self.process = lab.start_process("pebble", ["pebble", "-config", config, "-dnsserver", "127.0.0.1:53"], (ADDRESS, PORT), env=env)
+        self.process = lab.start_process("pebble", ["pebble", "-config", config, "-dnsserver", f"{resolver}:53"], (ADDRESS, PORT), env=env)
         self.root = folder / "root.pem"
         self.root.write_text(self.manage("/roots/0"))
 
     def manage(self, path):
-        connection = http.client.HTTPSConnection("ca.test", MANAGEMENT, context=ssl.create_default_context(cafile=self.lab.ca), timeout=10)
+        connection = http.client.HTTPSConnection(self.name, MANAGEMENT, context=ssl.create_default_context(cafile=self.lab.ca), timeout=10)
         connection.request("GET", path)
         body = connection.getresponse().read().decode()
         connection.close()

@@ -39,6 +39,7 @@ class Published:
         self.lab, self.dir = lab, lab.scratch / "published"
         self.dir.mkdir()
         self.domains, self.extra, self.reverse = {}, [], []     # extra: records of com, org and net, in full
+        self.roots = []     # addresses at which the root is served too
         self.trust_anchor = self.dir / "root.key"
         for address in (NS1, NS2, NS3, GREETS, REFUSES, DROPS):
             sh("ip", "address", "add", f"{address}/32", "dev", "lo")
@@ -111,7 +112,7 @@ class Published:
         folder = self.dir / "nsd"
         folder.mkdir()
         (folder / "nsd.conf").write_text(
-            f'server:\n  ip-address: {NS1}\n  username: ""\n  chroot: ""\n  zonesdir: "{folder}"\n  database: ""\n  pidfile: ""\n'
+            "server:\n" + "".join(f"  ip-address: {address}\n" for address in (NS1, *self.roots)) + f'  username: ""\n  chroot: ""\n  zonesdir: "{folder}"\n  database: ""\n  pidfile: ""\n'
             f'  zonelistfile: "{folder}/zone.list"\n  xfrdfile: "{folder}/xfrd.state"\n  server-count: 1\nremote-control:\n  control-enable: no\n'
             + "".join(f'zone:\n  name: "{zone}"\n  zonefile: "{path}"\n' for zone, path in zones.items()))
         self.lab.start_process("nsd-published", ["nsd", "-d", "-c", folder / "nsd.conf"], port=(NS1, 53))

@@ -226,13 +226,19 @@ class Recorder:
     """aiosmtpd: keeps what it gets, octet for octet.  `refuse(address)` may return a reply for a recipient."""
     address, name = "127.0.0.4", "mx3.test"
 
-    def __init__(self, pki):
+    def __init__(self, pki, listener=None):
+        """`listener`: a socket that listens already."""
         from aiosmtpd.controller import Controller
+
+        class Listening(Controller):
+            def _create_server(self):
+                return self.loop.create_server(self._factory_invoker, sock=listener)
+
         self.messages, self.refuse = [], lambda address: None
         chain, key = pki.issue(self.name)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(chain, key)
-        self.controller = Controller(self, hostname=self.address, port=25, enable_SMTPUTF8=True, tls_context=context, ident="recorder",
+        self.controller = (Listening if listener else Controller)(self, hostname=self.address, port=25, enable_SMTPUTF8=True, tls_context=context, ident="recorder",
                                      server_hostname=self.name, data_size_limit=None)
         self.controller.start()
 

@@ -96,8 +96,9 @@ def mailauth(messages, paths):
     return json.loads(done.stdout)
 
 
-def all_pass(lab, messages, what=None, spf="pass", opendkim_too=True):
-    """Every verifier passes both signatures, SPF and DMARC of every message; returns the number of verdicts."""
+def all_pass(lab, messages, what=None, spf="pass", opendkim_too=True, selectors=("r1", "e1")):
+    """Every verifier passes both signatures (RSA, Ed25519), SPF and DMARC of every message; returns the number of verdicts."""
+    rsa, both = selectors[0], sorted(selectors)
     folder = lab.scratch / "judged"
     folder.mkdir(exist_ok=True)
     paths = []
@@ -108,15 +109,15 @@ def all_pass(lab, messages, what=None, spf="pass", opendkim_too=True):
     node = mailauth(messages, paths) if paths and shutil.which("node") and (NPM / "complete").exists() else None
     verdicts = 0
     for i, (message, path) in enumerate(zip(messages, paths)):
-        found = {"dkimpy": sorted(dkimpy(message)), "Mail::DKIM": [v for v in perl[i].split() if v.startswith("r1=")],    # no Ed25519 there
+        found = {"dkimpy": sorted(dkimpy(message)), "Mail::DKIM": [v for v in perl[i].split() if v.startswith(f"{rsa}=")],    # no Ed25519 there
                  "authheaders": authheaders(message), "pyspf": pyspf(message)}
-        expected = {"dkimpy": ["e1=True", "r1=True"], "Mail::DKIM": ["r1=rsa-sha256=pass"],
+        expected = {"dkimpy": [f"{s}=True" for s in both], "Mail::DKIM": [f"{rsa}=rsa-sha256=pass"],
                     "authheaders": {"spf": spf, "dkim": "pass", "dmarc": "pass"}, "pyspf": spf}
         if opendkim_too:
             found["OpenDKIM"], expected["OpenDKIM"] = opendkim(path), "pass"
         if node:
             found["mailauth"] = {**node[i], "dkim": sorted(node[i]["dkim"])}
-            expected["mailauth"] = {"dkim": ["e1=pass", "r1=pass"], "spf": spf, "dmarc": "pass"}
+            expected["mailauth"] = {"dkim": [f"{s}=pass" for s in both], "spf": spf, "dmarc": "pass"}
         for judge, verdict in found.items():
             equal(verdict, expected[judge], f"{what or message.subject}, at {message.server}: {judge}")
         verdicts += len(found)
