@@ -206,6 +206,8 @@ struct check_daemon {
     int64_t oldest_s;     /* the age of the oldest that is not held */
     uint64_t free;        /* octets, where the queue is */
     unsigned free_percent;
+    const char *reload; /* why the last reload failed; NULL = it did not */
+    int64_t reload_at;
     const char *silent; /* a listener that does not answer as it should, and how; NULL = none */
     size_t listeners;
 };

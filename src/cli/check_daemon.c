@@ -3,6 +3,7 @@
 
 #include "files.h"
 
+#include "sendas/daemon.h"
 #include "sendas/queue.h"
 
 #include <errno.h>
@@ -87,11 +88,24 @@ static void judge_disk(struct check_run *r, struct check_item *item, const struc
     strbuf_addf(fix, "make room on the disk of %s: without it no mail is accepted", r->config->queue.path);
 }
 
+static void judge_reload(struct check_item *item, const struct check_daemon *f, int64_t now, struct strbuf *found,
+                         struct strbuf *fix)
+{
+    char age[32];
+    if (!f->served || f->reload == NULL)
+        return;
+    span(age, now - f->reload_at);
+    worsen(item, CHECK_WARN, found, fix);
+    strbuf_addf(found, "the last reload failed, %s ago, and the settings before it stay: %s", age, f->reload);
+    strbuf_add_str(fix, "correct it, then systemctl reload sendas");
+}
+
 void check_daemon_judge(struct check_run *r, const struct check_daemon *f)
 {
     struct check_item *item = check_add(r, "daemon", NULL, CHECK_PASS);
     struct strbuf found = STRBUF_INIT, fix = STRBUF_INIT;
     judge_life(r, item, f, &found, &fix);
+    judge_reload(item, f, r->now, &found, &fix);
     judge_queue(r, item, f, &found, &fix);
     judge_disk(r, item, f, &found, &fix);
     if (item->status == CHECK_PASS)
@@ -177,10 +191,14 @@ void check_daemon(struct check_run *r)
 {
     struct check_daemon facts = {.served = is_served(r->config->queue.path)};
     struct counting counting = {&facts, clock_wall_ms()};
+    struct strbuf reload = STRBUF_INIT;
     if (!ask_listeners(r, &facts))
         return; /* this runs again */
     if (queue_list(r->config->queue.path, count, &counting, &facts.queue) >= 0)
         facts.queue.text[0] = '\0';
     measure_disk(r, &facts);
+    if (daemon_reload_failed(r->config, &facts.reload_at, &reload) > 0)
+        facts.reload = check_text(r, "%s", strbuf_str(&reload));
+    strbuf_free(&reload);
     check_daemon_judge(r, &facts);
 }

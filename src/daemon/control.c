@@ -77,10 +77,12 @@ void daemon_reload(struct daemon *d)
     if (d->stopping)
         return;
     sdnotify_reloading();
-    if (reload(d, &err) < 0)
+    bool failed = reload(d, &err) < 0;
+    if (failed)
         log_event(LOG_LEVEL_ERROR, "reload", LOG_STR("result", "fail"), LOG_STR("error", err.text));
     else
         log_event(LOG_LEVEL_INFO, "reload", LOG_STR("result", "ok"));
+    reload_note_set(d, failed ? err.text : NULL);
     sdnotify("READY=1");
 }
 

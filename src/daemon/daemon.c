@@ -122,7 +122,7 @@ static int start(struct daemon *d, int *ret_code, struct err *err)
     if (d->base == NULL || d->shared == NULL)
         return err_set(err, "out of memory");
     if (listeners_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
-        logins_start(d, err) < 0 || certificate_start(d, err) < 0 || daemon_watch(d, err) < 0 ||
+        logins_start(d, err) < 0 || reload_note_start(d, err) < 0 || certificate_start(d, err) < 0 || daemon_watch(d, err) < 0 ||
         daemon_keys_start(d, err) < 0)
         return -1;
     daemon_warn_settings(c, NULL);
@@ -149,6 +149,7 @@ static void stop(struct daemon *d)
     workers_free(&d->workers);
     daemon_keys_free(d);
     logins_stop(d);
+    reload_note_stop(d);
     queue_close(&d->queue);
     submission_shared_free(&d->shared);
     tls_client_free(&d->tls_client);

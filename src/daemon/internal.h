@@ -16,6 +16,7 @@ struct event_base;
 struct key_watch;
 struct listener;
 struct logins;
+struct reload_note;
 struct server_conn;
 struct sockaddr_storage;
 
@@ -36,6 +37,7 @@ struct daemon {
     struct delivery_net net;
     struct submission_shared *shared;
     struct logins *logins;
+    struct reload_note *reload_note;
     struct server_conn *server_conns;
     struct delivery_link *client_links;
     struct event *sighup, *sigterm, *sigint, *watchdog_timer, *stop_timer;
@@ -109,6 +111,14 @@ void daemon_keys_free(struct daemon *d);
 int logins_start(struct daemon *d, struct err *err);
 /* Writes the last state; the workers have ended. */
 void logins_stop(struct daemon *d);
+
+/* ---- reload_note.c: what commands are told of the last reload -------------------------------------------------- */
+
+int reload_note_start(struct daemon *d, struct err *err);
+/* NULL: nothing was wrong. */
+void reload_note_set(struct daemon *d, const char *error);
+/* The workers have ended. */
+void reload_note_stop(struct daemon *d);
 
 /* ---- sdnotify.c: systemd's notification socket (sd_notify(3)) --------------------------------------------------- */
 
