@@ -8,6 +8,7 @@
 #ifndef SENDAS_BASE_H
 #define SENDAS_BASE_H
 
+#include <endian.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -30,9 +31,31 @@ struct slice {
 #define SLICE_ARG(s) (int)(s).n, (s).p
 
 struct slice slice_of(const char *cstr); /* NULL gives the empty slice */
-struct slice slice_from(const void *p, size_t n);
-struct slice slice_sub(struct slice s, size_t from, size_t n); /* clamped to s */
-struct slice slice_skip(struct slice s, size_t n);             /* without its first n bytes, clamped */
+
+/* These stand here because loops over all octets call them: as calls they cost a message of 1 MB 0.2 ms. */
+static inline struct slice slice_from(const void *p, size_t n)
+{
+    return (struct slice){(const char *)p, n};
+}
+
+/* Without its first n bytes, clamped. */
+static inline struct slice slice_skip(struct slice s, size_t n)
+{
+    if (n > s.n)
+        n = s.n;
+    /* Adding even 0 to NULL is undefined. */
+    return n == 0 ? s : (struct slice){s.p + n, s.n - n};
+}
+
+/* n bytes at `from`, clamped to s. */
+static inline struct slice slice_sub(struct slice s, size_t from, size_t n)
+{
+    s = slice_skip(s, from);
+    if (n < s.n)
+        s.n = n;
+    return s;
+}
+
 bool slice_eq(struct slice a, struct slice b);
 bool slice_eq_icase(struct slice a, struct slice b); /* ASCII case only */
 bool slice_starts(struct slice s, struct slice prefix);
@@ -55,7 +78,7 @@ int slice_to_u64(struct slice s, uint64_t *ret);
 /* ---- octets, sixteen at a time -------------------------------------------------------------- */
 
 /* For the few loops that see every octet of every message: one pass that stops at what is special, not a memchr for each
- * kind and each line: 1.4 ms of CPU less for a message of 1 MB, a tenth.  Any compiler with vectors, any machine. */
+ * kind and each line: 2.6 ms of CPU less for a message of 1 MB, a fifth.  Any compiler with vectors, any machine. */
 enum { OCTETS = 16 };
 struct octets {
     unsigned char v __attribute__((vector_size(16)));
@@ -74,22 +97,30 @@ static inline struct octets octets_eq(struct octets o, char octet)
     return (struct octets){(unsigned char __attribute__((vector_size(16))))(o.v == (unsigned char)octet)};
 }
 
+static inline void octets_put(char *p, struct octets o)
+{
+    __builtin_memcpy(p, &o, sizeof(o));
+}
+
+/* The highest bit of each: that of the first octet is bit 0. */
+static inline unsigned octets_mask(struct octets o)
+{
+#ifdef __SSE2__
+    return (unsigned)__builtin_ia32_pmovmskb128((char __attribute__((vector_size(16))))o.v);
+#else
+    uint64_t half[2];
+    __builtin_memcpy(half, &o, sizeof(half));
+    for (int i = 0; i < 2; i++) /* each octet's bit to its place in the uppermost octet */
+        half[i] = (le64toh(half[i]) >> 7 & 0x0101010101010101u) * 0x0102040810204080u >> 56;
+    return (unsigned)(half[0] | half[1] << 8);
+#endif
+}
+
 /* How many stand before the first one whose highest bit is set; OCTETS when there is none. */
 static inline unsigned octets_before(struct octets o)
 {
-#ifdef __SSE2__
-    unsigned mask = (unsigned)__builtin_ia32_pmovmskb128((char __attribute__((vector_size(16))))o.v);
+    unsigned mask = octets_mask(o);
     return mask == 0 ? OCTETS : (unsigned)__builtin_ctz(mask);
-#else
-    unsigned n = 0;
-    uint64_t halves[2];
-    __builtin_memcpy(halves, &o, sizeof(halves));
-    if (((halves[0] | halves[1]) & 0x8080808080808080u) == 0)
-        return OCTETS;
-    while (o.v[n] < 0x80)
-        n++;
-    return n;
-#endif
 }
 
 /* ---- errors: the reason, for a person ------------------------------------------------------- */

@@ -13,27 +13,6 @@ struct slice slice_of(const char *cstr)
     return (struct slice){cstr, cstr == NULL ? 0 : strlen(cstr)};
 }
 
-struct slice slice_from(const void *p, size_t n)
-{
-    return (struct slice){p, n};
-}
-
-struct slice slice_skip(struct slice s, size_t n)
-{
-    if (n > s.n)
-        n = s.n;
-    /* Adding even 0 to NULL is undefined. */
-    return n == 0 ? s : (struct slice){s.p + n, s.n - n};
-}
-
-struct slice slice_sub(struct slice s, size_t from, size_t n)
-{
-    s = slice_skip(s, from);
-    if (n < s.n)
-        s.n = n;
-    return s;
-}
-
 bool slice_eq(struct slice a, struct slice b)
 {
     return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);

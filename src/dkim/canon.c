@@ -40,8 +40,11 @@ void dkim_relaxed_field(struct strbuf *out, const struct field *f)
 
 /* ---- the body -------------------------------------------------------------------------------- */
 
-/* What was read but is not yet known to count: WSP counts as one SP when text follows on its line, line ends count
- * when text follows at all.  So any chunking gives the same hash. */
+/* Octets are taken CANON_BLOCK at a time where nothing of an earlier one is undecided, else one by one.  What is made of
+ * them gathers in `buffer`; only when that is hashed does it show which line ends text follows: until then those at its
+ * end are no more than counted, so that empty lines at the end of the body never count (RFC 6376 3.4.4). */
+enum { CANON_BLOCK = 4 * OCTETS, CANON_FULL = 4096 };
+
 struct dkim_body_hash {
     EVP_MD_CTX *md;
     uint64_t line_ends; /* CRLFs waiting for text */
@@ -50,116 +53,139 @@ struct dkim_body_hash {
     bool text;          /* anything was hashed */
     bool failed;
     size_t used; /* of buffer: canonical octets on their way to the digest */
-    char buffer[4096];
+    char buffer[CANON_FULL + 2 * CANON_BLOCK];
 };
 
 struct dkim_body_hash *dkim_body_hash_new(void)
 {
-    struct dkim_body_hash *h = calloc(1, sizeof(*h));
+    struct dkim_body_hash *h = malloc(sizeof(*h));
     if (h == NULL)
         return NULL;
+    memset(h, 0, offsetof(struct dkim_body_hash, buffer));
     h->md = EVP_MD_CTX_new();
     if (h->md == NULL || EVP_DigestInit_ex(h->md, EVP_sha256(), NULL) != 1)
         dkim_body_hash_free(&h);
     return h;
 }
 
+static void hash(struct dkim_body_hash *h, const char *p, size_t n)
+{
+    if (EVP_DigestUpdate(h->md, p, n) != 1)
+        h->failed = true;
+}
+
+static void hash_line_ends(struct dkim_body_hash *h)
+{
+    static const char many[] = "\r\n\r\n\r\n\r\n\r\n\r\n\r\n\r\n";
+    const uint64_t most = sizeof(many) / 2;
+    for (uint64_t n; h->line_ends > 0; h->line_ends -= n) {
+        n = h->line_ends < most ? h->line_ends : most;
+        hash(h, many, 2 * (size_t)n);
+    }
+}
+
 static void flush(struct dkim_body_hash *h)
 {
-    if (EVP_DigestUpdate(h->md, h->buffer, h->used) != 1)
-        h->failed = true;
+    size_t n = h->used;
+    while (n >= 2 && h->buffer[n - 2] == '\r' && h->buffer[n - 1] == '\n')
+        n -= 2;
+    if (n > 0) {
+        hash_line_ends(h);
+        hash(h, h->buffer, n);
+        h->text = true;
+    }
+    h->line_ends += (h->used - n) / 2;
     h->used = 0;
 }
 
-static void emit(struct dkim_body_hash *h, const char *p, size_t n)
+/* The octet counts, and so does what waited before it on its line. */
+static void put(struct dkim_body_hash *h, char octet)
 {
-    if (n >= sizeof(h->buffer)) {
-        flush(h);
-        if (EVP_DigestUpdate(h->md, p, n) != 1)
-            h->failed = true;
-        return;
-    }
-    while (n > 0) {
-        if (h->used == sizeof(h->buffer))
-            flush(h);
-        size_t room = sizeof(h->buffer) - h->used;
-        size_t take = n < room ? n : room;
-        memcpy(h->buffer + h->used, p, take);
-        h->used += take;
-        p += take;
-        n -= take;
-    }
-}
-
-/* Text of a line: what waited before it counts now. */
-static void emit_text(struct dkim_body_hash *h, const char *p, size_t n)
-{
-    for (; h->line_ends > 0; h->line_ends--)
-        emit(h, "\r\n", 2);
     if (h->blank)
-        emit(h, " ", 1);
+        h->buffer[h->used++] = ' ';
     h->blank = false;
-    h->text = true;
-    emit(h, p, n);
+    h->buffer[h->used++] = octet;
 }
 
-/* The octet behind a CR: together a line end; otherwise the CR was text. */
-static bool end_line(struct dkim_body_hash *h, char next)
+static void take_octet(struct dkim_body_hash *h, char octet)
 {
-    h->cr = false;
-    if (next != '\n') {
-        emit_text(h, "\r", 1);
-        return false;
+    if (h->cr) {
+        h->cr = false;
+        h->blank = h->blank && octet != '\n'; /* RFC 6376 3.4.4: WSP at the end of lines is ignored */
+        put(h, '\r');
+        if (octet == '\n') {
+            put(h, '\n');
+            return;
+        }
     }
-    h->blank = false; /* RFC 6376 3.4.4: WSP at the end of lines is ignored */
-    h->line_ends++;
-    return true;
+    if (octet == '\r')
+        h->cr = true;
+    else if (is_wsp(octet))
+        h->blank = true;
+    else
+        put(h, octet);
 }
 
-/* How many of the octets at p (which has OCTETS + 1) are sure to count as they stand?  A CR may not, a TAB, and a SP that
- * WSP or CR follows. */
-static size_t sure(const char *p)
+/* Which of the octets at p are WSP that does not count, as WSP or a line end follows?  Looks at two more. */
+static unsigned dropped(const char *p)
 {
-    struct octets o = octets_at(p), next = octets_at(p + 1), sp = octets_eq(o, ' ');
-    struct octets before = {octets_eq(next, ' ').v | octets_eq(next, '\t').v | octets_eq(next, '\r').v};
-    return octets_before((struct octets){octets_eq(o, '\r').v | octets_eq(o, '\t').v | (sp.v & before.v)});
+    struct octets o = octets_at(p), next = octets_at(p + 1), after = octets_at(p + 2);
+    struct octets wsp = {octets_eq(o, ' ').v | octets_eq(o, '\t').v};
+    struct octets next_wsp = {octets_eq(next, ' ').v | octets_eq(next, '\t').v};
+    struct octets line_end = {octets_eq(next, '\r').v & octets_eq(after, '\n').v};
+    return octets_mask((struct octets){wsp.v & (next_wsp.v | line_end.v)});
 }
 
-/* How many of the octets at p, of which the first is text, count as they stand, line ends between text included. */
-static size_t unchanged(const char *p, size_t n)
+/* CANON_BLOCK octets, each TAB as SP. */
+static void copy_block(char *to, const char *from)
 {
-    size_t i = 0, k = OCTETS;
-    for (;;) {
-        for (k = OCTETS; k == OCTETS && n - i > OCTETS; i += k)
-            k = sure(p + i);
-        while (k == OCTETS && i < n && p[i] != '\r' &&
-               (!is_wsp(p[i]) || (p[i] == ' ' && i + 1 < n && !is_wsp(p[i + 1]) && p[i + 1] != '\r')))
-            i++;
-        if (n - i < 3 || p[i] != '\r' || p[i + 1] != '\n' || p[i + 2] == '\r' || is_wsp(p[i + 2]))
-            return i;
-        i += 2;
+    for (size_t i = 0; i < CANON_BLOCK; i += OCTETS) {
+        struct octets o = octets_at(from + i);
+        octets_put(to + i, (struct octets){o.v ^ (octets_eq(o, '\t').v & ('\t' ^ ' '))});
     }
+}
+
+/* Takes up to n octets, CANON_BLOCK at most, of the 2 * CANON_BLOCK at p; two more are known.  Behind each octet that is
+ * dropped a block is copied, over what was too much of the one before: cheaper than to copy as much as counts. */
+static size_t take_block(struct dkim_body_hash *h, const char *p, size_t n)
+{
+    size_t from = 0;
+    uint64_t drop = 0;
+    n -= p[n - 1] == '\r'; /* a line end stays in one piece */
+    for (size_t i = 0; i < CANON_BLOCK; i += OCTETS)
+        drop |= (uint64_t)dropped(p + i) << i;
+    drop &= n < CANON_BLOCK ? (UINT64_C(1) << n) - 1 : UINT64_MAX;
+    copy_block(h->buffer + h->used, p);
+    for (; drop != 0; drop &= drop - 1) {
+        size_t at = (size_t)__builtin_ctzll(drop);
+        h->used += at - from;
+        from = at + 1;
+        copy_block(h->buffer + h->used, p + from);
+    }
+    h->used += n - from;
+    return n;
+}
+
+static size_t take_rest(struct dkim_body_hash *h, struct slice rest)
+{
+    char block[2 * CANON_BLOCK] = {0};
+    size_t n = rest.n - 2;
+    memcpy(block, rest.p, rest.n);
+    return take_block(h, block, n < CANON_BLOCK ? n : CANON_BLOCK);
 }
 
 int dkim_body_hash_update(struct dkim_body_hash *h, struct slice bytes)
 {
-    size_t i = 0;
-    while (i < bytes.n) {
-        if (h->cr && end_line(h, bytes.p[i])) {
-            i++;
-            continue;
-        }
-        if (!is_wsp(bytes.p[i]) && bytes.p[i] != '\r') {
-            size_t n = unchanged(bytes.p + i, bytes.n - i);
-            emit_text(h, bytes.p + i, n);
-            i += n;
-        }
-        for (; i < bytes.n && is_wsp(bytes.p[i]); i++)
-            h->blank = true;
-        if (i < bytes.n && bytes.p[i] == '\r') {
-            h->cr = true;
-            i++;
-        }
+    for (size_t i = 0; i < bytes.n;) {
+        size_t left = bytes.n - i;
+        if (h->used >= CANON_FULL)
+            flush(h);
+        if (h->blank || h->cr || left < OCTETS)
+            take_octet(h, bytes.p[i++]);
+        else if (left < 2 * CANON_BLOCK)
+            i += take_rest(h, slice_skip(bytes, i));
+        else
+            i += take_block(h, bytes.p + i, CANON_BLOCK);
     }
     return h->failed ? -1 : 0;
 }
@@ -167,11 +193,11 @@ int dkim_body_hash_update(struct dkim_body_hash *h, struct slice bytes)
 int dkim_body_hash_finish(struct dkim_body_hash *h, unsigned char ret[DKIM_HASH_SIZE])
 {
     if (h->cr)
-        end_line(h, '\0');
+        put(h, '\r');
+    flush(h);
     /* Empty lines at the end are ignored; a body that is not empty ends in one CRLF (RFC 6376 3.4.4). */
     if (h->text)
-        emit(h, "\r\n", 2);
-    flush(h);
+        hash(h, "\r\n", 2);
     if (EVP_DigestFinal_ex(h->md, ret, NULL) != 1)
         h->failed = true;
     return h->failed ? -1 : 0;
