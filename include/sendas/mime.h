@@ -62,8 +62,8 @@ struct mime_report {
 struct mime_plan;
 
 /* Is the content in normal form already?  `header`: whole lines without the empty line; the rest is what the body is
- * known to hold.  Cheap; false means: scan. */
-bool mime_is_plain(struct slice header, bool body_8bit, uint64_t body_line_max);
+ * known to hold, octets above 0x7f and lines of more than MESSAGE_LINE_MAX.  Cheap; false means: scan. */
+bool mime_is_plain(struct slice header, bool body_8bit, bool body_long);
 
 /* Reads the message (whole lines; `header` without the empty line behind it) and plans what is to change.  The plan
  * lives in the arena and borrows `header` and what `body` points at.  With `smtputf8` the header itself stays UTF-8; the

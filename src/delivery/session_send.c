@@ -272,21 +272,17 @@ void send_body(struct delivery_session *s)
  * of the end of data could leave this house as two messages (SMTP smuggling). */
 static bool only_crlf(struct delivery_session *s, struct slice bytes, bool last)
 {
-    size_t i = 0;
-    while (i < bytes.n) {
-        if (s->after_cr != (bytes.p[i] == '\n'))
-            return false;
-        i += s->after_cr;
-        for (unsigned k = OCTETS; k == OCTETS && bytes.n - i >= OCTETS; i += k) {
-            struct octets o = octets_at(bytes.p + i);
-            k = octets_before((struct octets){octets_eq(o, '\r').v | octets_eq(o, '\n').v});
-        }
-        while (i < bytes.n && bytes.p[i] != '\r' && bytes.p[i] != '\n')
-            i++;
-        s->after_cr = i < bytes.n && bytes.p[i] == '\r';
-        i += s->after_cr;
-    }
-    return !(last && s->after_cr);
+    struct octets odd = {0};
+    size_t i = 1;
+    if (bytes.n == 0)
+        return !(last && s->after_cr);
+    bool right = s->after_cr == (bytes.p[0] == '\n');
+    for (; bytes.n - i >= OCTETS; i += OCTETS)
+        odd.v |= octets_eq(octets_at(bytes.p + i - 1), '\r').v ^ octets_eq(octets_at(bytes.p + i), '\n').v;
+    for (; i < bytes.n; i++)
+        right = right && (bytes.p[i - 1] == '\r') == (bytes.p[i] == '\n');
+    s->after_cr = bytes.p[bytes.n - 1] == '\r';
+    return right && octets_mask(odd) == 0 && !(last && s->after_cr);
 }
 
 /* Up to the first dot behind an LF; not one at p[0]. */

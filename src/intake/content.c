@@ -87,9 +87,48 @@ static ssize_t judge_text(struct intake_content *c, struct slice s)
     c->line += n;
     if (c->line > MESSAGE_LINE_MAX && !c->any_line) /* RFC 5321 4.5.3.1.6, RFC 5322 2.1.1 */
         return fail(c, 550, "5.6.0", "A line is longer than 998 octets: send it as quoted-printable or base64");
-    if (c->in_body && c->line > c->body_line_max)
-        c->body_line_max = c->line;
+    c->body_long = c->body_long || (c->in_body && c->line > MESSAGE_LINE_MAX);
     return (ssize_t)n;
+}
+
+enum { BLOCK = 4 * OCTETS };
+
+/* What is in a block: a bit for each octet. */
+struct marks {
+    uint64_t cr, lf, refused; /* NUL, and of 8 bits where those were not seen before */
+};
+
+static struct marks marks_of(const char *p, bool eightbit)
+{
+    struct marks m = {0};
+    for (size_t i = 0; i < BLOCK; i += OCTETS) {
+        struct octets o = octets_at(p + i), refused = octets_eq(o, '\0');
+        if (!eightbit)
+            refused.v |= o.v;
+        m.cr |= (uint64_t)octets_mask(octets_eq(o, '\r')) << i;
+        m.lf |= (uint64_t)octets_mask(octets_eq(o, '\n')) << i;
+        m.refused |= (uint64_t)octets_mask(refused) << i;
+    }
+    return m;
+}
+
+/* Takes what of the body goes by without a question, block by block, all lines of a block at once; returns how much.  For
+ * judge_text it is to find what is wrong with the next block, if anything is. */
+static size_t judge_blocks(struct intake_content *c, struct slice s)
+{
+    size_t i = 0, line = c->line;
+    uint64_t cr = 0; /* of the block before */
+    for (; s.n - i >= BLOCK; i += BLOCK) {
+        struct marks m = marks_of(s.p + i, c->body_8bit);
+        size_t first = m.lf == 0 ? BLOCK : (size_t)__builtin_ctzll(m.lf);
+        if (m.refused != 0 || m.lf != (m.cr << 1 | cr >> 63) || line + first > MESSAGE_LINE_MAX)
+            break;
+        cr = m.cr;
+        line = m.lf == 0 ? line + BLOCK : (size_t)__builtin_clzll(m.lf);
+    }
+    c->cr = cr >> 63;
+    c->line = line - c->cr;
+    return i;
 }
 
 /* The octet behind a CR. */
@@ -124,6 +163,10 @@ static int judge(struct intake_content *c, struct slice bytes)
             c->line = 0;
             continue;
         }
+        size_t whole = c->in_body ? judge_blocks(c, slice_skip(bytes, i)) : 0;
+        i += whole;
+        if (whole > 0)
+            continue;
         ssize_t n = judge_text(c, slice_skip(bytes, i));
         if (n < 0)
             return -1;

@@ -16,7 +16,7 @@ struct intake_content {
     const char *spool_dir;       /* borrowed */
     bool any_line;               /* set after intake_content_init: lines may have any length */
     size_t line;                 /* octets of the line under way */
-    size_t body_line_max;        /* of the longest one in the body */
+    bool body_long;              /* a line of the body is longer than MESSAGE_LINE_MAX */
     bool cr;                     /* a CR waits for its LF */
     bool in_body;                /* the empty line was seen */
     bool eightbit, body_8bit;    /* an octet above 0x7f was seen, in the body */

@@ -80,7 +80,7 @@ int intake_normalise(struct arena *a, struct intake_content *c, bool smtputf8, s
     struct mime_source body = {read_spool, c->body, spool_size(c->body)};
     struct mime_plan *plan = NULL;
     struct err reason;
-    if (mime_is_plain(header, c->body_8bit, c->body_line_max))
+    if (mime_is_plain(header, c->body_8bit, c->body_long))
         return 0;
     int status = mime_scan(a, header, &body, smtputf8, &plan, &reason);
     if (status == MIME_NEEDS_UTF8) /* RFC 6531 3.5 */

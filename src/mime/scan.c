@@ -623,9 +623,9 @@ static bool says_8bit(struct slice line)
            (slice_eq_icase(v.type, SLICE("8bit")) || slice_eq_icase(v.type, SLICE("binary")));
 }
 
-bool mime_is_plain(struct slice header, bool body_8bit, uint64_t body_line_max)
+bool mime_is_plain(struct slice header, bool body_8bit, bool body_long)
 {
-    if (body_8bit || body_line_max > MESSAGE_LINE_MAX || !slice_is_ascii(header))
+    if (body_8bit || body_long || !slice_is_ascii(header))
         return false;
     while (header.n > 0) {
         size_t n = slice_find_slice(header, SLICE("\r\n"));

@@ -31,41 +31,52 @@ static enum dots_state after_text(enum dots_state state, char octet)
     return octet == '\n' && state == DOTS_CR ? DOTS_LINE_START : DOTS_TEXT;
 }
 
-/* One octet while a line's first dot is undecided; true when it ended the content.  The dot itself is always dropped:
- * it was doubled, or the line is malformed and intake judges what remains. */
-static bool undecided(struct submission *s, char octet)
+/* An octet behind a line's first dot, which is always dropped: it was doubled, or the line is malformed and intake judges
+ * what remains.  Returns how many were used: none, when the octet is text. */
+static size_t undecided(struct submission *s, char octet, bool *ended)
 {
     if (s->dots == DOTS_DOT && octet == '\r') {
         s->dots = DOTS_DOT_CR;
-        return false;
+        return 1;
     }
-    if (s->dots == DOTS_DOT_CR) {
-        if (octet == '\n')
-            return true;
+    if (s->dots == DOTS_DOT_CR && octet == '\n') {
+        *ended = true;
+        return 1;
+    }
+    if (s->dots == DOTS_DOT_CR)
         emit(s, SLICE("\r"));
-        s->dots = DOTS_CR;
+    s->dots = s->dots == DOTS_DOT_CR ? DOTS_CR : DOTS_TEXT;
+    return 0;
+}
+
+/* Up to the first dot from `i` on that begins a line; i is 2 at least. */
+static size_t before_dot(struct slice s, size_t i)
+{
+    for (; s.n - i >= OCTETS; i += OCTETS) {
+        struct octets dot = octets_eq(octets_at(s.p + i), '.'), lf = octets_eq(octets_at(s.p + i - 1), '\n');
+        struct octets cr = octets_eq(octets_at(s.p + i - 2), '\r');
+        unsigned k = octets_before((struct octets){dot.v & lf.v & cr.v});
+        if (k < OCTETS)
+            return i + k;
     }
-    emit(s, slice_from(&octet, 1));
-    s->dots = after_text(s->dots, octet);
-    return false;
+    while (i < s.n && (s.p[i] != '.' || s.p[i - 1] != '\n' || s.p[i - 2] != '\r'))
+        i++;
+    return i;
 }
 
 /* Octets of text up to the next line's first dot; they pass as they are, bare CR and LF too: intake refuses those. */
 static size_t text_run(struct submission *s, struct slice bytes)
 {
-    size_t n = 0;
-    while (n < bytes.n) {
-        if (s->dots == DOTS_TEXT) { /* the way of nearly all octets */
-            n += slice_find(slice_skip(bytes, n), '\r');
-            if (n == bytes.n)
-                break;
-        }
+    size_t n = 0, end;
+    while (n < 2 && n < bytes.n) {
         if (s->dots == DOTS_LINE_START && bytes.p[n] == '.')
-            break;
-        s->dots = after_text(s->dots, bytes.p[n]);
-        n++;
+            return n;
+        s->dots = after_text(s->dots, bytes.p[n++]);
     }
-    return n;
+    end = n < 2 ? n : before_dot(bytes, n);
+    for (n = end - n > 2 ? end - 2 : n; n < end; n++) /* the last two say where it stands */
+        s->dots = after_text(s->dots, bytes.p[n]);
+    return end;
 }
 
 size_t data_feed(struct submission *s, struct slice bytes)
@@ -74,7 +85,7 @@ size_t data_feed(struct submission *s, struct slice bytes)
     bool ended = false;
     while (used < bytes.n && !ended) {
         if (s->dots == DOTS_DOT || s->dots == DOTS_DOT_CR) {
-            ended = undecided(s, bytes.p[used++]);
+            used += undecided(s, bytes.p[used], &ended);
             continue;
         }
         struct slice rest = slice_skip(bytes, used);
