@@ -99,9 +99,12 @@ static void advise_hostname(struct check_run *r, const struct seen *seen, struct
         strbuf_addf(fix, "publish an %s record of %s with %s", check_is_ipv6(seen->lacking) ? "AAAA" : "A", hostname,
                     seen->lacking);
     } else if (seen->n == 0 || seen->unreachable > 0) {
-        own = own_address(r, false);
-        strbuf_addf(fix, "publish an A record (and AAAA, if mail leaves by IPv6) of %s with %s", hostname,
-                    own != NULL ? own : "the public address of this server");
+        const char *v4 = own_address(r, false), *v6 = own_address(r, true);
+        if (v4 != NULL || v6 == NULL)
+            strbuf_addf(fix, "publish an A record of %s with %s", hostname,
+                        v4 != NULL ? v4 : "the public address of this server");
+        if (v6 != NULL)
+            strbuf_addf(fix, "%spublish an AAAA record of %s with %s", v4 != NULL ? "; " : "", hostname, v6);
     } else if (seen->foreign[0] != '\0') {
         strbuf_addf(fix, "remove the %s record of %s with %s", type, hostname, seen->foreign);
         if (own != NULL)
