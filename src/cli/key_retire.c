@@ -190,7 +190,7 @@ static int lock_config(const char *path, int *lock, struct err *err)
 int cli_key_retire(const struct cli_args *args)
 {
     struct config *c = NULL;
-    const char *words[2] = {NULL, NULL};
+    const char *words[2] = {"", ""};
     struct err err;
     bool force = false;
     int lock = -1, code = parse(args, words, &force);
