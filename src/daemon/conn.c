@@ -42,10 +42,12 @@ struct conn {
     bool connected;
     bool paused, offer_again;
     bool reading, writing; /* what the loop watches */
+    bool read_wanted;      /* while not, `reading` goes on until something comes */
     bool read_wants_write, write_wants_write, write_blocked;
     bool drained_wanted;
     bool may_have_more; /* the last read got something, so OpenSSL may hold a record that it has not shown */
     bool tls_broken;    /* nothing more may be written */
+    bool corked;
     char reason[128];
 };
 
@@ -71,11 +73,12 @@ static void closed(struct conn *c, const char *reason)
     emit(c, CONN_CLOSED, reason);
 }
 
-/* Have the state machine run soon, from the loop. */
+/* Have the state machine run soon, from the loop.  What comes without EV_READ has not heard of the socket, and need not
+ * try to read. */
 static void kick(struct conn *c)
 {
     if (c->busy == 0)
-        event_active(c->readable, EV_READ, 0);
+        event_active(c->readable, EV_TIMEOUT, 0);
     else
         c->again = true;
 }
@@ -90,6 +93,13 @@ static bool may_feed(const struct conn *c)
 static bool may_read(const struct conn *c)
 {
     return may_feed(c) && evbuffer_get_length(c->out) < CONN_OUTPUT_HIGH;
+}
+
+/* Octets that OpenSSL has read already do not make the socket readable.  They may be half a record: then a read that
+ * gets nothing ends it. */
+static bool tls_holds_input(const struct conn *c)
+{
+    return c->ssl != NULL && c->may_have_more && SSL_has_pending(c->ssl) == 1;
 }
 
 static void input_drop(struct conn *c)
@@ -253,8 +263,8 @@ static void handshake(struct conn *c)
     int n = SSL_do_handshake(c->ssl);
     if (n == 1) {
         c->read_wants_write = false;
+        c->may_have_more = true; /* what came with its last flight */
         enter(c, CONN_IS_OPEN, 0);
-        c->again = true; /* what came with its last flight */
         emit(c, CONN_TLS_READY, "");
     } else if (tls_result(c, n, &c->read_wants_write) < 0)
         tls_failed(c, c->reason);
@@ -271,7 +281,8 @@ static void begin_handshake(struct conn *c)
         return;
     }
     enter(c, CONN_IS_HANDSHAKE, CONN_HANDSHAKE_TIMEOUT_MS);
-    handshake(c);
+    if (SSL_is_server(c->ssl) == 0) /* the client speaks first */
+        handshake(c);
 }
 
 /* ---- beginning and end ------------------------------------------------------------------------------------- */
@@ -291,6 +302,17 @@ static void connected(struct conn *c)
     c->connected = true;
     enter(c, CONN_IS_OPEN, 0);
     emit(c, CONN_CONNECTED, "");
+}
+
+/* The last reply, close_notify and FIN leave together and wake the peer once: with a connection for each message 25 us
+ * less, of 1150. */
+static void cork(struct conn *c)
+{
+    int one = 1;
+
+    if (!c->corked)
+        setsockopt(c->fd, IPPROTO_TCP, TCP_CORK, &one, sizeof(one));
+    c->corked = true;
 }
 
 /* All is out: close_notify and FIN.  The socket stays until the peer has closed too, or for a moment: closing with
@@ -320,15 +342,18 @@ static void linger(struct conn *c)
 
 /* ---- the machine -------------------------------------------------------------------------------------------- */
 
-static void set_event(struct event *event, bool *now, bool want)
+static void watch(struct event *event, bool *now)
 {
-    if (*now == want)
-        return;
-    *now = want;
-    if (want)
+    if (!*now)
         event_add(event, NULL);
-    else
+    *now = true;
+}
+
+static void unwatch(struct event *event, bool *now)
+{
+    if (*now)
         event_del(event);
+    *now = false;
 }
 
 static void update_interest(struct conn *c)
@@ -363,8 +388,14 @@ static void update_interest(struct conn *c)
     case CONN_IS_CLOSED:
         break;
     }
-    set_event(c->readable, &c->reading, want_read);
-    set_event(c->writable, &c->writing, want_write);
+    /* Who waits for a reply sends nothing meanwhile: then the loop need not be told of each pause and its end. */
+    c->read_wanted = want_read;
+    if (want_read)
+        watch(c->readable, &c->reading);
+    if (want_write)
+        watch(c->writable, &c->writing);
+    else
+        unwatch(c->writable, &c->writing);
 }
 
 static int64_t owner_deadline(const struct conn *c)
@@ -408,7 +439,7 @@ static void destroy(struct conn *c)
     free(c);
 }
 
-static void step(struct conn *c)
+static void step(struct conn *c, bool readable)
 {
     switch (c->state) {
     case CONN_IS_CONNECTING:
@@ -423,7 +454,8 @@ static void step(struct conn *c)
             if (c->in.n > 0)
                 offer(c, (struct slice){0});
         }
-        read_and_feed(c);
+        if (readable || c->read_wants_write || tls_holds_input(c))
+            read_and_feed(c);
         break;
     case CONN_IS_LINGERING:
         linger(c);
@@ -434,6 +466,8 @@ static void step(struct conn *c)
     case CONN_IS_CLOSED:
         break;
     }
+    if (c->state == CONN_IS_FINISHING)
+        cork(c);
     flush(c);
     if (c->state == CONN_IS_UPGRADING && evbuffer_get_length(c->out) == 0)
         begin_handshake(c);
@@ -451,12 +485,9 @@ static void leave(struct conn *c)
     }
     update_interest(c);
     update_timer(c);
-    /* Octets that OpenSSL has read already do not make the socket readable.  They may be half a record: then a read that
-     * gets nothing ends it. */
-    bool pending =
-        c->reading && c->ssl != NULL && c->state == CONN_IS_OPEN && c->may_have_more && SSL_has_pending(c->ssl);
+    bool pending = c->state == CONN_IS_OPEN && c->read_wanted && tls_holds_input(c);
     if ((c->again || pending) && c->state != CONN_IS_CLOSED)
-        event_active(c->readable, EV_READ, 0);
+        event_active(c->readable, EV_TIMEOUT, 0);
     c->again = false;
 }
 
@@ -464,13 +495,14 @@ static void on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
 
-    (void)fd, (void)what;
-    c->busy++;
-    if (c->state == CONN_IS_CONNECTING && (what & EV_WRITE) == 0) {
-        leave(c);
-        return;
+    (void)fd;
+    if ((what & EV_READ) != 0 && !c->read_wanted) {
+        unwatch(c->readable, &c->reading);
+        what &= ~EV_READ;
     }
-    step(c);
+    c->busy++;
+    if (c->state != CONN_IS_CONNECTING || (what & EV_WRITE) != 0)
+        step(c, (what & EV_READ) != 0);
     leave(c);
 }
 

@@ -11,12 +11,15 @@
 #include "sendas/submission.h"
 #include "sendas/tls.h"
 
+#include <sys/queue.h>
+
 struct event;
 struct event_base;
 struct key_watch;
 struct listener;
 struct logins;
 struct reload_note;
+struct password_job;
 struct server_conn;
 struct sockaddr_storage;
 
@@ -39,6 +42,7 @@ struct daemon {
     struct logins *logins;
     struct reload_note *reload_note;
     struct server_conn *server_conns;
+    LIST_HEAD(, password_job) password_jobs;
     struct delivery_link *client_links;
     struct event *sighup, *sigterm, *sigint, *watchdog_timer, *stop_timer;
     struct certificate_watch *certificate;
@@ -70,6 +74,24 @@ void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port,
 /* Tells every session to end; those in a transaction finish it first. */
 void server_conns_shutdown(struct daemon *d);
 void server_conns_free(struct daemon *d);
+
+/* ---- passwords.c: hashing them, on the workers -------------------------------------------------------- */
+
+/* One who waits for a password to be checked.  Filled by its owner: what is called on the loop with the password that it
+ * was, of the settings that were asked with, or NULL. */
+struct password_wait {
+    void (*done)(void *ctx, const struct user_password *match);
+    void *ctx;
+    LIST_ENTRY(password_wait) waits;
+    bool waiting;
+};
+
+/* Copies login and password; -1 when no more can wait.  A password that it was is known for a while
+ * (submission_login_verified). */
+int password_ask(struct daemon *d, struct intake_settings *settings, struct slice login, struct slice password,
+                 struct password_wait *wait);
+/* Its owner goes; nothing if it does not wait. */
+void password_leave(struct password_wait *wait);
 
 /* ---- client_link.c: connections for delivery ------------------------------------------------------------- */
 

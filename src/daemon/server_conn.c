@@ -16,7 +16,7 @@ struct server_conn {
     struct server_conn *next, **prev;
     struct conn *conn;
     struct submission *session; /* NULL before TLS on a port that speaks TLS first */
-    struct password_job *password_job;
+    struct password_wait password;
     int64_t began_ms;
     uint16_t port;
     char ip[46];
@@ -38,68 +38,9 @@ static void server_conn_free(struct server_conn *sc)
         sc->next->prev = sc->prev;
     submission_free(&sc->session);
     conn_free(&sc->conn);
+    password_leave(&sc->password);
     submission_connection_closed(sc->daemon->shared, sc->ip);
     free(sc);
-}
-
-/* ---- passwords, on a worker --------------------------------------------------------------------------- */
-
-struct password_job {
-    struct server_conn *sc; /* NULL: the client has gone */
-    struct intake_settings *settings;
-    struct strbuf login, password;
-    const struct user_password *match; /* of `settings` */
-};
-
-static void password_free(struct password_job *job)
-{
-    if (job->password.p != NULL)
-        wipe(job->password.p, job->password.cap);
-    strbuf_free(&job->password);
-    strbuf_free(&job->login);
-    intake_settings_unref(&job->settings);
-    free(job);
-}
-
-static void password_run(void *ctx)
-{
-    struct password_job *job = ctx;
-    job->match =
-        submission_password_check(job->settings->users, strbuf_slice(&job->login), strbuf_slice(&job->password));
-}
-
-static void password_done(void *ctx)
-{
-    struct password_job *job = ctx;
-    struct server_conn *sc = job->sc;
-    if (sc != NULL) {
-        sc->password_job = NULL;
-        if (job->match != NULL)
-            submission_login_verified(sc->daemon->shared, job->settings->users, strbuf_slice(&job->login),
-                                      strbuf_slice(&job->password), job->match, clock_mono_ms());
-        submission_auth_done(sc->session, job->match, clock_mono_ms());
-    }
-    password_free(job);
-}
-
-static int op_check_password(void *ctx, struct intake_settings *settings, struct slice login, struct slice password)
-{
-    struct server_conn *sc = ctx;
-    struct password_job *job = calloc(1, sizeof(*job));
-    if (job == NULL)
-        return -1;
-    job->sc = sc;
-    job->settings = intake_settings_ref(settings);
-    strbuf_add_slice(&job->login, login);
-    strbuf_add_slice(&job->password, password);
-    if (job->login.failed || job->password.failed ||
-        workers_submit(sc->daemon->workers, WORK_HASH, password_run, password_done, job) < 0) {
-        password_free(job);
-        return -1;
-    }
-    sc->password_job = job;
-    conn_pause(sc->conn);
-    return 0;
 }
 
 /* ---- what the session asks for ---------------------------------------------------------------------------- */
@@ -125,6 +66,21 @@ static void op_start_tls(void *ctx)
         conn_finish(sc->conn);
     else
         conn_start_tls(sc->conn, ssl);
+}
+
+static void on_password(void *ctx, const struct user_password *match)
+{
+    struct server_conn *sc = ctx;
+    submission_auth_done(sc->session, match, clock_mono_ms());
+}
+
+static int op_check_password(void *ctx, struct intake_settings *settings, struct slice login, struct slice password)
+{
+    struct server_conn *sc = ctx;
+    if (password_ask(sc->daemon, settings, login, password, &sc->password) < 0)
+        return -1;
+    conn_pause(sc->conn);
+    return 0;
 }
 
 static struct intake_settings *op_settings(void *ctx)
@@ -264,8 +220,6 @@ static void on_closed(struct server_conn *sc, const char *reason)
     log_event(LOG_LEVEL_INFO, "disconnect", LOG_STR("ip", sc->ip), LOG_STR("user", user), LOG_NUM("messages", messages),
               LOG_MSEC("duration", clock_mono_ms() - sc->began_ms), LOG_STR("reason", *reason == '\0' ? NULL : reason));
     struct daemon *d = sc->daemon;
-    if (sc->password_job != NULL)
-        sc->password_job->sc = NULL;
     server_conn_free(sc);
     daemon_check_stopped(d);
 }
@@ -355,6 +309,7 @@ void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port,
         return;
     }
     sc->daemon = d;
+    sc->password = (struct password_wait){.done = on_password, .ctx = sc};
     sc->began_ms = now;
     sc->port = port;
     snprintf(sc->ip, sizeof(sc->ip), "%s", ip);
@@ -386,8 +341,6 @@ void server_conns_free(struct daemon *d)
 {
     for (struct server_conn *sc = d->server_conns, *next; sc != NULL; sc = next) {
         next = sc->next;
-        if (sc->password_job != NULL)
-            sc->password_job->sc = NULL;
         server_conn_free(sc);
     }
 }

@@ -176,6 +176,22 @@ START_TEST(test_pause_and_resume)
 END_TEST
 
 /* The client has gone while we were busy: what it sent is still seen, and then its end. */
+/* Something that comes while nothing is wanted ends the watching: a level that stays up must not spin the loop. */
+START_TEST(test_paused_and_not_watched)
+{
+    conn_pause(server.conn);
+    turn();
+    int watched = event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED);
+    raw_send("one\n");
+    turn();
+    ck_assert_uint_eq(server.calls, 0);
+    ck_assert_int_eq(event_base_get_num_events(base, EVENT_BASE_COUNT_ADDED), watched - 1);
+    conn_resume(server.conn);
+    turn();
+    ck_assert_slice_eq(input_of(&server), "one\n");
+}
+END_TEST
+
 START_TEST(test_end_while_paused)
 {
     server.take = take_one_line_and_wait;
@@ -479,6 +495,24 @@ START_TEST(test_starttls)
 }
 END_TEST
 
+static void speak_at_once(struct peer *p, enum conn_event event)
+{
+    if (event == CONN_TLS_READY)
+        conn_send(p->conn, SLICE("EHLO early\n"));
+}
+
+/* What comes with the last flight of the handshake is in OpenSSL's hands when it is done. */
+START_TEST(test_tls_first_words)
+{
+    client_on_raw();
+    client.on_event = speak_at_once;
+    conn_start_tls(server.conn, server.tls);
+    conn_start_tls(client.conn, tls_client_ssl(tls_client, HOST, true));
+    turn();
+    ck_assert_slice_eq(input_of(&server), "EHLO early\n");
+}
+END_TEST
+
 static void both_tls(void)
 {
     client_on_raw();
@@ -586,6 +620,7 @@ static Suite *suite(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, test_leftover_is_offered_again);
     tcase_add_test(tc, test_pause_and_resume);
+    tcase_add_test(tc, test_paused_and_not_watched);
     tcase_add_test(tc, test_end_while_paused);
     tcase_add_test(tc, test_input_is_bounded);
     tcase_add_test(tc, test_output_holds_input_back);
@@ -602,6 +637,7 @@ static Suite *suite(void)
     tc = tcase_create("tls");
     tcase_add_checked_fixture(tc, tls_setup, tls_teardown);
     tcase_add_test(tc, test_starttls);
+    tcase_add_test(tc, test_tls_first_words);
     tcase_add_test(tc, test_tls_carries_much);
     tcase_add_test(tc, test_tls_pause_and_resume);
     tcase_add_test(tc, test_tls_garbage);
