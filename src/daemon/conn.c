@@ -33,6 +33,7 @@ struct conn {
     enum conn_state state;
     SSL *ssl, *next_ssl;
     struct event *readable, *writable, *timer;
+    struct event *kicked; /* never waits for the socket: see kick() */
     struct evbuffer *out;
     struct strbuf in;               /* what the owner left */
     int64_t own_deadline, timer_at; /* 0 = none */
@@ -73,12 +74,13 @@ static void closed(struct conn *c, const char *reason)
     emit(c, CONN_CLOSED, reason);
 }
 
-/* Have the state machine run soon, from the loop.  What comes without EV_READ has not heard of the socket, and need not
- * try to read. */
+/* Have the state machine run soon, from the loop.  By an event of its own: libevent does not watch a socket whose event
+ * is added while it is active, and one that is deleted is no longer active.  It has not heard of the socket, and so need
+ * not try to read. */
 static void kick(struct conn *c)
 {
     if (c->busy == 0)
-        event_active(c->readable, EV_TIMEOUT, 0);
+        event_active(c->kicked, EV_TIMEOUT, 0);
     else
         c->again = true;
 }
@@ -428,6 +430,8 @@ static void destroy(struct conn *c)
     SSL_free(c->next_ssl);
     if (c->readable != NULL)
         event_free(c->readable);
+    if (c->kicked != NULL)
+        event_free(c->kicked);
     if (c->writable != NULL)
         event_free(c->writable);
     if (c->timer != NULL)
@@ -487,7 +491,7 @@ static void leave(struct conn *c)
     update_timer(c);
     bool pending = c->state == CONN_IS_OPEN && c->read_wanted && tls_holds_input(c);
     if ((c->again || pending) && c->state != CONN_IS_CLOSED)
-        event_active(c->readable, EV_TIMEOUT, 0);
+        event_active(c->kicked, EV_TIMEOUT, 0);
     c->again = false;
 }
 
@@ -548,9 +552,10 @@ static struct conn *conn_new(struct event_base *base, int fd, enum conn_state st
     c->owner = owner;
     c->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_socket, c);
     c->writable = event_new(base, fd, EV_WRITE | EV_PERSIST, on_socket, c);
+    c->kicked = event_new(base, -1, 0, on_socket, c);
     c->timer = evtimer_new(base, on_timer, c);
     c->out = evbuffer_new();
-    if (c->readable == NULL || c->writable == NULL || c->timer == NULL || c->out == NULL) {
+    if (c->readable == NULL || c->writable == NULL || c->kicked == NULL || c->timer == NULL || c->out == NULL) {
         destroy(c);
         return NULL;
     }

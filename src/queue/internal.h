@@ -350,6 +350,7 @@ struct lane {
     pthread_cond_t wake;
     struct requests waiting, done; /* under the mutex, as is: */
     bool stopping;
+    bool urgent;  /* something that waits is */
     bool patient; /* its thread waits for what is urgent, or for its time */
     struct loop_notifier *notifier;
 };

@@ -47,7 +47,7 @@ int lane_init(struct lane *l, struct event_base *base, void (*on_loop)(void *ctx
 
     requests_init(&l->waiting);
     requests_init(&l->done);
-    l->stopping = l->started = false;
+    l->stopping = l->started = l->urgent = l->patient = false;
     l->notifier = loop_notifier_new(base, on_loop, ctx);
     if (l->notifier == NULL)
         return err_set(err, "out of memory or descriptors");
@@ -80,8 +80,7 @@ static void submit(struct lane *l, struct request *r, bool urgent)
     pthread_mutex_lock(&l->mutex);
     bool wake = l->patient ? urgent : l->waiting.head == NULL;
     requests_push(&l->waiting, r);
-    if (urgent)
-        l->patient = false;
+    l->urgent = l->urgent || urgent;
     pthread_mutex_unlock(&l->mutex);
     if (wake) /* without the mutex, for which the thread would only wait again */
         pthread_cond_signal(&l->wake);
@@ -117,13 +116,13 @@ bool lane_take(struct lane *l, struct requests *to, int64_t timeout_ms, bool pat
 
     pthread_mutex_lock(&l->mutex);
     l->patient = patient;
-    while ((l->patient || l->waiting.head == NULL) && !l->stopping && timeout_ms != 0) {
+    while (!(patient ? l->urgent : l->waiting.head != NULL) && !l->stopping && timeout_ms != 0) {
         if (timeout_ms < 0)
             pthread_cond_wait(&l->wake, &l->mutex);
         else if (pthread_cond_timedwait(&l->wake, &l->mutex, &deadline) == ETIMEDOUT)
             break;
     }
-    l->patient = false;
+    l->patient = l->urgent = false;
     bool more = l->waiting.head != NULL || !l->stopping;
     requests_move(to, &l->waiting);
     pthread_mutex_unlock(&l->mutex);

@@ -33,7 +33,7 @@ struct session {
     int fd;
     SSL *ssl;
     size_t have;
-    char buffer[4096];
+    char buffer[4096], text[256];
     double *waits_ms;
     unsigned accepted;
 };
@@ -63,7 +63,7 @@ static bool more(struct session *s)
     return true;
 }
 
-/* The code of the next reply; 0 when the connection has ended. */
+/* The code of the next reply, its last line in `text`; 0 when the connection has ended. */
 static int reply(struct session *s)
 {
     for (;;) {
@@ -76,6 +76,7 @@ static int reply(struct session *s)
         size_t n = (size_t)(end - s->buffer) + 1;
         bool last = n > 4 && s->buffer[3] != '-';
         int code = atoi(s->buffer);
+        snprintf(s->text, sizeof(s->text), "%.*s", (int)strcspn(s->buffer, "\r\n"), s->buffer);
         memmove(s->buffer, end + 1, s->have - n);
         s->have -= n;
         if (last)
@@ -87,7 +88,7 @@ static bool ask(struct session *s, const char *line, int code)
 {
     int got = put(s, line, strlen(line)) ? reply(s) : 0;
     if (got != code)
-        fprintf(stderr, "load: %d, not %d, to %.*s\n", got, code, (int)strcspn(line, "\r\n"), line);
+        fprintf(stderr, "load: %s, not %d, to %.*s\n", got == 0 ? "the end" : s->text, code, (int)strcspn(line, "\r\n"), line);
     return got == code;
 }
 

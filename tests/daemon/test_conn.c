@@ -175,7 +175,6 @@ START_TEST(test_pause_and_resume)
 }
 END_TEST
 
-/* The client has gone while we were busy: what it sent is still seen, and then its end. */
 /* Something that comes while nothing is wanted ends the watching: a level that stays up must not spin the loop. */
 START_TEST(test_paused_and_not_watched)
 {
@@ -192,6 +191,36 @@ START_TEST(test_paused_and_not_watched)
 }
 END_TEST
 
+static void resume_now(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd, (void)what;
+    conn_resume(((struct peer *)arg)->conn);
+}
+
+/* The timer may have its turn between a resumption and its effect: the socket is watched again all the same. */
+START_TEST(test_resume_meets_the_timer)
+{
+    struct event *other = event_new(base, -1, 0, resume_now, &server);
+
+    server.deadline = clock_mono_ms() + 50;
+    raw_send("a");
+    turn_for(10);
+    conn_pause(server.conn);
+    raw_send("b"); /* with that it is no longer watched */
+    turn_for(10);
+    server.deadline = clock_mono_ms() + 10000; /* it has moved: the timer still comes, and finds nothing to tell */
+    usleep(60 * 1000);
+    event_active(other, EV_TIMEOUT, 0);
+    event_base_loop(base, EVLOOP_NONBLOCK);
+    raw_send("c");
+    turn();
+    ck_assert_slice_eq(input_of(&server), "abc");
+    ck_assert_str_eq(strbuf_str(&server.events), "");
+    event_free(other);
+}
+END_TEST
+
+/* The client has gone while we were busy: what it sent is still seen, and then its end. */
 START_TEST(test_end_while_paused)
 {
     server.take = take_one_line_and_wait;
@@ -621,6 +650,7 @@ static Suite *suite(void)
     tcase_add_test(tc, test_leftover_is_offered_again);
     tcase_add_test(tc, test_pause_and_resume);
     tcase_add_test(tc, test_paused_and_not_watched);
+    tcase_add_test(tc, test_resume_meets_the_timer);
     tcase_add_test(tc, test_end_while_paused);
     tcase_add_test(tc, test_input_is_bounded);
     tcase_add_test(tc, test_output_holds_input_back);
