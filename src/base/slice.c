@@ -44,10 +44,23 @@ size_t slice_find(struct slice s, char byte)
     return found == NULL ? s.n : (size_t)(found - s.p);
 }
 
+/* Two octets are nearly always CRLF, and memchr finds the CR several times as fast as memmem finds both. */
+static size_t find_two(struct slice s, const char *two)
+{
+    for (size_t i = 0; i + 1 < s.n; i++) {
+        i += slice_find(slice_skip(s, i), two[0]);
+        if (i + 1 < s.n && s.p[i + 1] == two[1])
+            return i;
+    }
+    return s.n;
+}
+
 size_t slice_find_slice(struct slice s, struct slice needle)
 {
     if (needle.n == 0)
         return 0;
+    if (needle.n == 2)
+        return find_two(s, needle.p);
     const char *found = s.n == 0 ? NULL : memmem(s.p, s.n, needle.p, needle.n);
     return found == NULL ? s.n : (size_t)(found - s.p);
 }

@@ -53,7 +53,10 @@ void strbuf_add_str(struct strbuf *b, const char *cstr)
 
 void strbuf_add_char(struct strbuf *b, char c)
 {
-    strbuf_add(b, &c, 1);
+    if (!strbuf_reserve(b, 1))
+        return;
+    b->p[b->n++] = c;
+    b->p[b->n] = '\0';
 }
 
 void strbuf_addf(struct strbuf *b, const char *format, ...)

@@ -33,7 +33,10 @@ static void relax_value(struct strbuf *out, struct slice value)
         }
         if (space && text)
             strbuf_add_char(out, ' ');
-        strbuf_add_char(out, value.p[i]);
+        size_t start = i;
+        while (i + 1 < value.n && !is_wsp(value.p[i + 1]) && value.p[i + 1] != '\r')
+            i++;
+        strbuf_add(out, value.p + start, i + 1 - start);
         text = true;
         space = false;
     }

@@ -2,6 +2,7 @@
 #include "testing.h"
 
 #include <ctype.h>
+#include <openssl/evp.h>
 
 static const struct {
     const char *plain;
@@ -30,6 +31,42 @@ START_TEST(both_ways)
     ck_assert_int_eq(base64_decode(&out, slice_of(pairs[_i].encoded)), 0);
     ck_assert(slice_eq(strbuf_slice(&out), slice_from(pairs[_i].plain, pairs[_i].n)));
     strbuf_free(&out);
+}
+END_TEST
+
+/* Of every length, by OpenSSL's. */
+START_TEST(long_ones)
+{
+    unsigned char plain[200], want[300];
+    for (size_t n = 1; n <= sizeof(plain); n++) {
+        struct strbuf text = STRBUF_INIT, back = STRBUF_INIT;
+        plain[n - 1] = (unsigned char)(n * 73 + n / 3);
+        EVP_EncodeBlock(want, plain, (int)n);
+        base64_encode(&text, slice_from(plain, n));
+        ck_assert_str_eq(strbuf_str(&text), (char *)want);
+        ck_assert_int_eq(base64_decode(&back, strbuf_slice(&text)), 0);
+        ck_assert(slice_eq(strbuf_slice(&back), slice_from(plain, n)));
+        strbuf_free(&text);
+        strbuf_free(&back);
+    }
+}
+END_TEST
+
+/* Every octet in every place of a group: 64 of them are digits. */
+START_TEST(every_octet)
+{
+    char four[] = "AAAA";
+    int taken = 0;
+    for (int octet = 0; octet < 256; octet++) {
+        struct strbuf out = STRBUF_INIT;
+        four[_i] = (char)octet;
+        bool digit = octet < 128 && (isalnum(octet) || octet == '+' || octet == '/');
+        bool padding = _i == 3 && octet == '=';
+        ck_assert_msg((base64_decode(&out, slice_from(four, 4)) == 0) == (digit || padding), "%d", octet);
+        taken += digit;
+        strbuf_free(&out);
+    }
+    ck_assert_int_eq(taken, 64);
 }
 END_TEST
 
@@ -106,6 +143,8 @@ static Suite *suite(void)
     TCase *tc = tcase_create("all");
     tcase_add_loop_test(tc, both_ways, 0, ARRAY_LEN(pairs));
     tcase_add_loop_test(tc, strict, 0, ARRAY_LEN(refused));
+    tcase_add_test(tc, long_ones);
+    tcase_add_loop_test(tc, every_octet, 0, 4);
     tcase_add_test(tc, nul_inside);
     tcase_add_test(tc, random_names);
     tcase_add_test(tc, wiping);

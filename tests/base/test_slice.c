@@ -46,6 +46,10 @@ START_TEST(comparing)
     ck_assert_uint_eq(slice_find_slice(SLICE("a--b---"), SLICE("---")), 4);
     ck_assert_uint_eq(slice_find_slice(SLICE("abc"), SLICE("abcd")), 3);
     ck_assert_uint_eq(slice_find_slice(SLICE("abc"), SLICE("")), 0);
+    ck_assert_uint_eq(slice_find_slice(SLICE("\r\ra\r\nb\r\n"), SLICE("\r\n")), 3);
+    ck_assert_uint_eq(slice_find_slice(SLICE("\r\r\n"), SLICE("\r\n")), 1);
+    ck_assert_uint_eq(slice_find_slice(SLICE("a\n\r"), SLICE("\r\n")), 3);
+    ck_assert_uint_eq(slice_find_slice(SLICE("\r"), SLICE("\r\n")), 1);
 }
 END_TEST
 
@@ -58,6 +62,7 @@ START_TEST(null_slice)
     ck_assert(slice_starts(none, none));
     ck_assert_uint_eq(slice_find(none, 'x'), 0);
     ck_assert_uint_eq(slice_find_slice(none, SLICE("x")), 0);
+    ck_assert_uint_eq(slice_find_slice(none, SLICE("xy")), 0);
     ck_assert_uint_eq(slice_trim(none).n, 0);
     ck_assert_uint_eq(slice_sub(none, 1, 1).n, 0);
     ck_assert_uint_eq(slice_cut(none, 'x', &head).n, 0);
