@@ -141,8 +141,18 @@ int dkim_record_parse(struct arena *a, struct slice text, unsigned bits_min, str
     return ret->algorithm == DKIM_RSA_SHA256 ? read_rsa_key(key, bits_min, ret, err) : read_ed25519_key(key, ret, err);
 }
 
+int dkim_record_keep(struct dkim_record *r)
+{
+    if (r->algorithm != DKIM_RSA_SHA256)
+        return 0;
+    r->begun = EVP_MD_CTX_new();
+    return r->begun != NULL && EVP_DigestVerifyInit(r->begun, NULL, EVP_sha256(), NULL, r->key) == 1 ? 0 : -1;
+}
+
 void dkim_record_free(struct dkim_record *r)
 {
+    EVP_MD_CTX_free(r->begun);
     EVP_PKEY_free(r->key);
+    r->begun = NULL;
     r->key = NULL;
 }

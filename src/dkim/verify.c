@@ -101,7 +101,10 @@ static int check_bytes(const struct dkim_record *key, struct slice text, struct 
         n = sizeof(digest);
         md = NULL;
     }
-    ready = ready && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key->key) == 1;
+    if (key->begun != NULL)
+        ready = ready && EVP_MD_CTX_copy_ex(ctx, key->begun) == 1;
+    else
+        ready = ready && EVP_DigestVerifyInit(ctx, NULL, md, NULL, key->key) == 1;
     int verdict = !ready ? -1 : EVP_DigestVerify(ctx, (const unsigned char *)signature.p, signature.n, message, n) == 1;
     EVP_MD_CTX_free(ctx);
     ERR_clear_error(); /* a signature that does not match leaves a note there */
