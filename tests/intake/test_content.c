@@ -116,6 +116,34 @@ START_TEST(test_long_lines)
 }
 END_TEST
 
+/* One odd octet anywhere in a body of many lines, whole and octet by octet: the same verdict and the same body. */
+START_TEST(test_odd_octet)
+{
+    static const char octets[] = {'\r', '\n', '\0', '\x80', 'x'};
+    struct strbuf in = STRBUF_INIT;
+    strbuf_add_str(&in, "A: b\r\n\r\n");
+    for (int line = 0; in.n < 400; line++)
+        strbuf_addf(&in, "%.*s\r\n", line * 29 % 83,
+                    "a line of text, more or less long, that goes on and on and on, but not beyond all bounds");
+    for (size_t at = 8; at < in.n; at++) {
+        char before = in.p[at];
+        in.p[at] = octets[_i];
+        struct intake_content whole = feed(strbuf_slice(&in), in.n, SIZE_MAX_HERE);
+        struct intake_content cut = feed(strbuf_slice(&in), 1, SIZE_MAX_HERE);
+        ck_assert_msg(whole.failure.code == cut.failure.code, "octet %zu: %d, and %d", at, whole.failure.code,
+                      cut.failure.code);
+        ck_assert_str_eq(whole.failure.text, cut.failure.text);
+        ck_assert(whole.failure.code != 0 || (whole.eightbit == cut.eightbit && whole.body_8bit == cut.body_8bit));
+        if (whole.failure.code == 0)
+            check_body(&whole, slice_skip(strbuf_slice(&in), 8));
+        intake_content_free(&whole);
+        intake_content_free(&cut);
+        in.p[at] = before;
+    }
+    strbuf_free(&in);
+}
+END_TEST
+
 START_TEST(test_size)
 {
     static const char in[] = "A: b\r\n\r\n0123456789\r\n";
@@ -188,6 +216,7 @@ static Suite *suite(void)
     tcase_add_loop_test(tc, test_rows, 0, (int)ARRAY_LEN(rows));
     tcase_add_test(tc, test_nul);
     tcase_add_loop_test(tc, test_long_lines, 0, (int)ARRAY_LEN(line_rows));
+    tcase_add_loop_test(tc, test_odd_octet, 0, 5);
     tcase_add_test(tc, test_size);
     tcase_add_test(tc, test_header_bomb);
     tcase_add_test(tc, test_first_failure);
