@@ -202,14 +202,14 @@ START_TEST(test_resume_meets_the_timer)
 {
     struct event *other = event_new(base, -1, 0, resume_now, &server);
 
-    server.deadline = clock_mono_ms() + 50;
+    server.deadline = clock_mono_ms() + 1000;
     raw_send("a");
     turn_for(10);
     conn_pause(server.conn);
     raw_send("b"); /* with that it is no longer watched */
     turn_for(10);
-    server.deadline = clock_mono_ms() + 10000; /* it has moved: the timer still comes, and finds nothing to tell */
-    usleep(60 * 1000);
+    server.deadline = clock_mono_ms() + 60000; /* it has moved: the timer still comes, and finds nothing to tell */
+    usleep(1010 * 1000);
     event_active(other, EV_TIMEOUT, 0);
     event_base_loop(base, EVLOOP_NONBLOCK);
     raw_send("c");
