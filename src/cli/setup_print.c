@@ -174,7 +174,8 @@ static void print_password(struct setup *s, const char *label, const char *const
         return;
     }
     print_field(label, s->n_passwords == 0 ? "made before; one more is made by" : "one more is made by");
-    print_field(NULL, setup_text(s, "sendas user add %s --label %s", s->user, labels[0]));
+    print_field(NULL, setup_text(s, "sendas user add %s --label %s%s%s", s->user, labels[0],
+                                 s->dir_option != NULL ? " -c " : "", s->dir_option != NULL ? s->config_path : ""));
 }
 
 static void print_gmail(struct setup *s)

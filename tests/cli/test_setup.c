@@ -204,6 +204,9 @@ START_TEST(setup_makes_everything_once)
     ck_assert_msg(strstr(out, strbuf_str(&records)) != NULL, "%s", out);
     ck_assert_ptr_nonnull(strstr(out, "nothing was changed"));
     ck_assert_ptr_nonnull(strstr(out, "made before"));
+    char again[160];
+    snprintf(again, sizeof(again), "sendas user add me@example.com --label gmail -c %s\n", config_path);
+    ck_assert_msg(strstr(out, again) != NULL, "%s", out);
     for (size_t i = 0; i < ARRAY_LEN(made); i++) {
         struct strbuf after = contents(made[i]);
         ck_assert_msg(slice_eq(strbuf_slice(&before[i]), strbuf_slice(&after)), "%s", made[i]);
