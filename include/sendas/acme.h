@@ -54,6 +54,7 @@ struct acme_status {
     int64_t next_attempt; /* likewise; 0 = when the certificate is due */
     int64_t renew_at;     /* when the certificate that is there is due; 0 = there is none */
     bool under_way;       /* the last attempt has not ended: it goes on, or the daemon was killed */
+    bool limited;         /* the authority itself has named that time */
     bool unnamed;         /* DNS shows no address of the host name: it is waited for */
 };
 

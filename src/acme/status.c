@@ -51,6 +51,7 @@ int acme_status_read(const struct config *c, struct acme_status *ret, struct err
     if (rc == 0) {
         *ret = (struct acme_status){.failures = state.failures,
                                     .since = state.since,
+                                    .limited = state.limited,
                                     .unnamed = state.unnamed,
                                     .under_way = strcmp(state.reason, ACME_UNFINISHED) == 0,
                                     .next_attempt = state.next_attempt,

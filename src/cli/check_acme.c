@@ -26,8 +26,8 @@ static void tell_failing(struct check_run *r, const struct acme_status *s, struc
     strbuf_addf(found, ", %u time%s: %s", s->failures, s->failures == 1 ? "" : "s", s->reason);
     if (s->next_attempt > r->now)
         strbuf_addf(found, "; the next attempt is at %s", moment(r, s->next_attempt));
-    strbuf_addf(fix, "%s; systemctl reload sendas then tries at once",
-                s->fix[0] != '\0' ? s->fix : "journalctl -u sendas tells more of it");
+    strbuf_addf(fix, "%s%s", s->fix[0] != '\0' ? s->fix : "journalctl -u sendas tells more of it",
+                s->limited ? "" : "; systemctl reload sendas then tries at once");
 }
 
 /* Behind its time by half of what was left then. */

@@ -588,7 +588,7 @@ START_TEST(test_status)
     ck_assert_int_eq(status.next_attempt, 1800000000);
     ck_assert_str_eq(status.fix, "wait");
     ck_assert_int_eq(status.since, 1700000000);
-    ck_assert(status.unnamed);
+    ck_assert(status.unnamed && !status.limited && !status.under_way);
     ck_assert_int_eq(status.renew_at, 0);
     put("state.json", "{");
     ck_assert_int_eq(acme_status_read(&config, &status, &err), -1);

@@ -839,6 +839,19 @@ static const struct {
      "add it there"},
 };
 
+START_TEST(no_reload_before_the_authority_allows_it)
+{
+    const struct acme_status noted = {
+        .failures = 1, .since = NOW - 60, .reason = "order: rateLimited", .fix = "wait", .limited = true};
+    struct strbuf found = STRBUF_INIT, fix = STRBUF_INIT;
+    begin(empty);
+    ck_assert(check_acme_judge(&run, &noted, 0, &found, &fix));
+    ck_assert_str_eq(strbuf_str(&fix), "wait");
+    strbuf_free(&found);
+    strbuf_free(&fix);
+}
+END_TEST
+
 START_TEST(certificate_by_acme)
 {
     const struct check_certificate facts = {
@@ -1330,6 +1343,7 @@ static Suite *make_suite(void)
     tcase_add_test(t, hostile_records_are_printable);
     tcase_add_test(t, dkim_keys);
     tcase_add_loop_test(t, certificates, 0, ARRAY_LEN(certificate_rows));
+    tcase_add_test(t, no_reload_before_the_authority_allows_it);
     tcase_add_loop_test(t, certificate_by_acme, 0, ARRAY_LEN(acme_rows));
     tcase_add_loop_test(t, ports, 0, ARRAY_LEN(port_rows));
     tcase_add_loop_test(t, ports_asked, 0, ARRAY_LEN(ask_rows));
