@@ -85,8 +85,9 @@ $(BUILD)/tests/%: tests/%.c $(BUILD)/libsendas.a
 $(BUILD)/tests/intake/test_faults: LDFLAGS_ALL += $(addprefix -Wl$(comma)--wrap=,dkim_key_sign spool_read malloc calloc realloc \
 	reallocarray strdup)
 
-# Allocations of ours fail when the test says so.
-$(BUILD)/tests/crash/test_faults: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup,--wrap=fsync
+# Allocations of ours, and our own calls to the disk, fail when the test says so.
+$(BUILD)/tests/crash/test_faults: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup fsync open pwrite pread \
+	linkat unlink mkdir rmdir)
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -type f -name '*.d' 2>/dev/null)
 

@@ -1,7 +1,7 @@
 /* sendas/queue.h - the durable queue: SQLite (WAL, synchronous=FULL), one store thread, group commits,
  * and the schedule of what is due.
  *
- * A message is content (its octets as they will go out, in chunks of 64 KiB) and recipients.  Every
+ * A message is content (its octets as they will go out, in chunks of 64 KiB; a large body in a file of its own) and recipients.  Every
  * change is a request to the store thread; all requests that wait when a commit begins go in with one
  * fsync, and their callbacks run on the loop thread after it.  Reads have a thread and a connection of
  * their own, so that no read waits for an fsync.
@@ -37,6 +37,7 @@ struct queue_sum {
     uint64_t size, at; /* octets in all; so far */
     uint64_t chunk, all;
     unsigned char word[8];
+    int64_t *chunks; /* NULL, or room for the sum of each QUEUE_CHUNK: given after queue_sum_init, and kept there */
 };
 void queue_sum_init(struct queue_sum *s, uint64_t size);
 void queue_sum_add(struct queue_sum *s, struct slice bytes);
@@ -52,8 +53,11 @@ struct queue_message {
     int ret;                 /* enum smtp_ret */
     bool smtputf8, eightbit;
     struct slice head;       /* all fields, ours on top, and the empty line */
-    struct spool *body;      /* may be NULL: no body; owned by the caller until `done` ran */
-    /* Of head and body as they were when they were checked: what is stored has this sum, or nothing is.  NULL = unknown. */
+    /* May be NULL: no body.  Owned by the caller until `done` ran.  What did not fit into memory is not read: its file is
+     * stored as it is. */
+    struct spool *body;
+    /* Of head and body as they were when they were checked: what is stored has this sum, or nothing is; and what of it is in
+     * a file is delivered as long as it has the sums in `chunks`.  NULL = unknown. */
     const struct queue_sum *checked;
     struct queue_recipient_in *recipients;
     size_t n_recipients;

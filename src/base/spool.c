@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { SPOOL_TAIL_MAX = 64 * 1024, SPOOL_TAIL_FIRST = 4096 };
@@ -129,6 +130,39 @@ int spool_write(struct spool *s, struct slice bytes, struct err *err)
     if (spool_append(s, bytes, err) == 0)
         return 0;
     s->failed = true;
+    return -1;
+}
+
+int spool_flush(struct spool *s)
+{
+    if (s->failed) {
+        errno = EIO;
+        return -1;
+    }
+    if (s->n == 0 || spool_spill(s, NULL) == 0)
+        return 0;
+    int cause = errno;
+    s->failed = true;
+    errno = cause;
+    return -1;
+}
+
+/* What O_TMPFILE made has no name that could be linked; but the system has one for each descriptor (open(2)). */
+int spool_link(const struct spool *s, const char *path)
+{
+    char mine[32];
+    snprintf(mine, sizeof(mine), "/proc/self/fd/%d", s->fd);
+    return linkat(AT_FDCWD, mine, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
+}
+
+int spool_sync(const struct spool *s)
+{
+    struct stat st;
+    if (fsync(s->fd) < 0 || fstat(s->fd, &st) < 0)
+        return -1;
+    if (st.st_size >= 0 && (uint64_t)st.st_size == spool_size(s))
+        return 0;
+    errno = EIO; /* somebody cut the file */
     return -1;
 }
 

@@ -287,10 +287,18 @@ static void log_signed(const struct intake *in, const struct dkim_key *key)
               LOG_STR("algorithm", dkim_algorithm_name(dkim_key_algorithm(key))));
 }
 
+static uint64_t stored_size(const struct intake *in)
+{
+    return in->head.n + spool_size(in->content.body);
+}
+
 static int check_signatures(struct intake *in, time_t now)
 {
     size_t n;
     struct dkim_key *const *keys = intake_settings_keys(in->settings, in->aligned.domain, &n);
+    uint64_t size = stored_size(in);
+    queue_sum_init(&in->sum, size);
+    in->sum.chunks = arena_alloc_array(&in->mem, (size_t)((size + QUEUE_CHUNK - 1) / QUEUE_CHUNK), sizeof(int64_t));
     if (intake_check_signatures(keys, n, in->message.head, in->message.body, now, &in->sum, &in->cause) < 0)
         return smtp_verdict_set(&in->verdict, 451, "4.7.5",
                                 "The message could not be signed: its signature is not valid");
@@ -313,11 +321,6 @@ static void note(struct intake *in, const char *format, ...)
     struct slice copy = arena_copy(&in->mem, slice_of(line));
     if (copy.p != NULL && in->message.n_notes < ARRAY_LEN(in->notes))
         in->notes[in->message.n_notes++] = copy;
-}
-
-static uint64_t stored_size(const struct intake *in)
-{
-    return in->head.n + spool_size(in->content.body);
 }
 
 static void write_notes(struct intake *in)

@@ -79,8 +79,8 @@ const char *intake_return_path(void *settings, const char *domain);
 int intake_sign(struct dkim_key *const *keys, size_t n_keys, const struct field_list *fields,
                 const unsigned char body_hash[DKIM_HASH_SIZE], time_t now, struct strbuf *out, struct err *err);
 
-/* Reads back what will be stored and verifies a signature by each key (dkim_check_own).  `sum` is of the octets that were
- * read.  -1 and the reason, counted in intake_signature_failures. */
+/* Reads back what will be stored and verifies a signature by each key (dkim_check_own).  `sum` (begun, for as many octets) is
+ * of those that were read.  -1 and the reason, counted in intake_signature_failures. */
 int intake_check_signatures(struct dkim_key *const *keys, size_t n_keys, struct slice head, const struct spool *body,
                             time_t now, struct queue_sum *sum, struct err *err);
 void intake_count_signature_failure(void);

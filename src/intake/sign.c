@@ -53,7 +53,6 @@ int intake_check_signatures(struct dkim_key *const *keys, size_t n_keys, struct 
 {
     struct summed summed = {body, head.n, sum};
     struct dkim_body_source source = {read_summed, &summed};
-    queue_sum_init(sum, head.n + spool_size(body));
     queue_sum_add(sum, head);
     int status = dkim_check_own(head, &source, keys, n_keys, now, err);
     if (status == 0 && sum->at != sum->size)

@@ -119,6 +119,7 @@ static int sign_header(struct filter *f, const char *domain, time_t now, struct 
     strbuf_add_str(&f->head, "\r\n");
     if (f->head.failed)
         return err_set(err, "out of memory");
+    queue_sum_init(&f->checked, f->head.n + spool_size(f->content.body));
     return intake_check_signatures(keys, n, strbuf_slice(&f->head), f->content.body, now, &f->checked, err);
 }
 

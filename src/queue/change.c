@@ -116,6 +116,8 @@ static int act_on_one(struct store *s, enum queue_action action, const char *id,
     }
     if (rc == SQLITE_OK)
         rc = change(s, action, row, now, &n);
+    if (rc == SQLITE_OK && action == QUEUE_REMOVE)
+        rc = store_file_ends(s, id);
     if (rc == SQLITE_OK && n == 0) {
         err_set(err, "message %s %s", id, actions[action].not_changed);
         return SQLITE_NOTFOUND;

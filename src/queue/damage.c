@@ -80,14 +80,19 @@ bool damage_find(struct store *s, const char *path)
 }
 
 /* A name that nothing has.  It tells when the file was last written, not when it was found damaged: a crash between the
- * renames leaves a log under the name that its file will get, too. */
+ * renames leaves a folder and a log under the name that their file will get, too. */
 static int free_name(const char *path, struct strbuf *name, struct err *err)
 {
+    char *folder = content_folder(path);
     struct stat st;
     struct tm tm;
     char stamp[32];
+    int rc = stat(path, &st);
 
-    if (stat(path, &st) < 0 || gmtime_r(&st.st_mtime, &tm) == NULL)
+    if (rc < 0 && errno == ENOENT && folder != NULL) /* only the folder is left */
+        rc = stat(folder, &st);
+    free(folder);
+    if (rc < 0 || gmtime_r(&st.st_mtime, &tm) == NULL)
         return err_set(err, "%s: %s", path, strerror(errno));
     strftime(stamp, sizeof(stamp), "%Y%m%dT%H%M%SZ", &tm);
     for (int i = 1; i < NAMES_MAX; i++) {
@@ -127,14 +132,16 @@ static int rename_beside(const char *from, const char *to, const char *suffix)
     return rc < 0 && errno == ENOENT ? 0 : rc;
 }
 
-/* The log holds what was committed last and goes first: beside an empty file of that name it would be deleted. */
+/* The bodies go first: beside a new file none of them would belong to a message, and they would be deleted.  Then the log,
+ * which holds what was committed last: beside an empty file of that name SQLite would delete it. */
 int damage_set_aside(const char *path, struct strbuf *aside, struct err *err)
 {
     char *mark = beside(path, ".check"), *shm = beside(path, "-shm");
     int rc = free_name(path, aside, err);
 
-    if (rc == 0 && (rename_beside(path, strbuf_str(aside), "-wal") < 0 || damage_sync_directory(path) < 0 ||
-                    rename(path, strbuf_str(aside)) < 0 || damage_sync_directory(path) < 0))
+    if (rc == 0 && (rename_beside(path, strbuf_str(aside), "-content") < 0 || damage_sync_directory(path) < 0 ||
+                    rename_beside(path, strbuf_str(aside), "-wal") < 0 || damage_sync_directory(path) < 0 ||
+                    rename_beside(path, strbuf_str(aside), "") < 0 || damage_sync_directory(path) < 0))
         rc = err_set(err, "%s is damaged, and cannot be set aside: %s", path, strerror(errno));
     if (rc == 0 && shm != NULL)
         unlink(shm); /* an index of the log, made anew from it */

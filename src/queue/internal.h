@@ -9,7 +9,10 @@
  *   writer.c    the lane that commits: groups, failures, retries
  *   reader.c    the lane that reads
  *   fresh.c     what was stored a moment ago, still in memory
- *   store.c     the statements
+ *   store.c     a message comes in, its outcomes, housekeeping; all inside the transaction of the caller
+ *   load.c      a message comes back: envelope, recipients, content
+ *   statements.c  the statements themselves
+ *   content.c   large bodies, in files beside the database
  *   sum.c       sums of content: of a chunk, and of all of them
  *   schema.c    the file: opening, pragmas, migrations
  *   mend.c      after a sync that failed; the log back into the file
@@ -35,11 +38,11 @@ enum {
     KEY_BITS = 16,
     RECIPIENTS_MAX = 1 << KEY_BITS,
     CHUNKS_MAX = 1 << KEY_BITS,
-    /* A group of requests that shares a commit ends at these; a message above PUT_STEP goes in over several. */
+    /* A group of requests that shares a commit ends at these. */
     GROUP_REQUESTS_MAX = 500,
     GROUP_BYTES_MAX = 4 * 1024 * 1024,
+    DOUBTFUL_MAX = 64,
     LOG_PAGES = 2048, /* a longer log (16 MB) is copied back */
-    PUT_STEP_CHUNKS = 16,
 };
 
 #define MESSAGE_ROW_MAX (INT64_MAX >> (KEY_BITS + 1))
@@ -120,11 +123,15 @@ enum store_mode {
 /* Why a store did not open, beside -1: the file is damaged; or it is no queue, or one whose beginning is damaged. */
 enum { STORE_DAMAGED = -2, STORE_FOREIGN = -3 };
 
-enum { STORE_STATEMENTS = 32 };
+enum { STORE_STATEMENTS = 36 };
 
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[STORE_STATEMENTS];
+    char *folder; /* of large bodies */
+    struct strbuf
+        ended;  /* ids of messages that the open transaction ends and that have a file: it goes with the commit */
+    bool wrote; /* a commit wrote something since this was cleared (STORE_WRITE) */
     int frames; /* in the log with the last commit, as far as they have to be copied back (STORE_WRITE) */
 };
 
@@ -169,8 +176,14 @@ struct store_waiting {
 int store_scan(struct store *s, int64_t first, int64_t last, int (*each)(void *ctx, const struct store_waiting *w),
                void *ctx, size_t *messages);
 int store_last_row(struct store *s, int64_t *ret);
-/* Deletes what messages left that a crash cut short. */
+/* The octets of a chunk that has its sum already. */
+int store_fill_chunk(struct store *s, int64_t key, struct slice bytes);
+/* Deletes what messages left that a crash cut short (versions 1 and 2). */
 int store_drop_partial(struct store *s);
+/* The ids of all that waits and has a file, QUEUE_ID_LEN octets each. */
+int store_files(struct store *s, struct strbuf *ids);
+/* The open transaction ends this message: its file, if there is one, goes after the commit. */
+int store_file_ends(struct store *s, const char *id);
 /* Forgets at most `limit` messages that were finished before `before_ms`. */
 int store_prune(struct store *s, int64_t before_ms, int limit, int *pruned);
 
@@ -224,22 +237,19 @@ struct put {
     struct queue_message m;
     uint64_t size;
     int64_t created_ms, expires_ms;
-    struct entry *entries;            /* to be scheduled once it is stored */
-    int64_t row;                      /* given by the writer */
-    unsigned chunks, stored, reached; /* in all; committed; with the open transaction */
-    uint64_t stored_sum, reached_sum; /* of the content up to there */
-    bool complete;                    /* the open transaction brings the whole message */
+    struct entry *entries; /* to be scheduled once it is stored */
+    int64_t row;           /* given by the writer */
+    unsigned chunks;
+    bool in_file;        /* the body is in a file of the queue, and on the disk */
+    uint64_t stored_sum; /* of all of the content, once it is stored */
     enum queue_status status;
     size_t finished; /* other messages that its `closes` ended */
     void (*done)(void *ctx, enum queue_status status);
     void *ctx;
 };
 
-/* Stores the next step of the message; put->reached tells how far it got. *reason is set for a failure that is not
- * SQLite's. */
+/* *reason is set for a failure that is not SQLite's. */
 int store_put(struct store *s, struct put *p, int64_t now_ms, const char **reason);
-/* Takes back what earlier steps of a message have stored. */
-int store_put_undo(struct store *s, const struct put *p);
 
 /* What happened to a recipient. */
 struct finish_row {
@@ -374,9 +384,10 @@ struct writer {
     struct lane lane;
     struct store store;
     char *path;
+    const char *folder; /* the keeper's */
     int64_t next_row;
-    struct requests backlog; /* taken, in no group yet */
-    struct requests carried; /* finishes that could not be committed, oldest first: tried again until they can */
+    struct requests backlog;  /* taken, in no group yet */
+    struct requests carried;  /* finishes that could not be committed, oldest first: tried again until they can */
     int64_t company_until_ms; /* outcomes alone wait until then; 0 = none does */
     int64_t carried_until_ms, tidy_at_ms, complained_ms, copy_at_ms;
     atomic_int log_pages;      /* LOG_PAGES; tests take less */
@@ -384,12 +395,28 @@ struct writer {
     bool ailing;               /* the last commit failed */
     bool copying_fails;        /* the log could not be copied back */
     bool damaged;              /* the next start is told to look */
-    bool orphans;              /* chunks of a put that failed may still be there */
+    /* A commit failed in a way that leaves open whether a crash now would bring it back.  Files of puts that were in it, or
+     * failed since, wait (their ids) for the next commit, which makes an end of it. */
+    bool doubt;
+    char doubtful[DOUBTFUL_MAX][QUEUE_ID_SIZE]; /* no memory is needed for this; more of them the next start removes */
+    size_t n_doubtful;
     _Atomic int64_t history_ms;
     atomic_size_t commits; /* so far; for tests */
 };
 
 void *writer_run(void *writer);
+
+/* The thread that makes files of large bodies, before the writer has their messages. */
+struct keeper {
+    struct lane lane;
+    struct lane *writer;
+    char *folder;
+    bool has_folder; /* and its name is on the disk */
+    bool ailing;     /* the last one failed */
+    int64_t complained_ms;
+};
+
+void *keeper_run(void *keeper);
 
 struct reader {
     struct lane lane;
@@ -418,6 +445,7 @@ struct queue {
     struct event *watch;
     struct request look;
     bool looking, look_again; /* `look` is at the writer; and has to go once more */
+    struct keeper keeper;
     struct writer writer;
     struct reader reader;
     struct fresh_cache fresh;
@@ -447,7 +475,7 @@ int collect_end(struct collector *c);
 bool damage_find(struct store *s, const char *path);
 /* The next start is to look at all of the file. */
 void damage_mark(const char *path);
-/* Renames the file and its log to `path`.corrupt-TIME, and writes that name to `aside`. */
+/* Renames the file, its log and its folder to `path`.corrupt-TIME, and writes that name to `aside`. */
 int damage_set_aside(const char *path, struct strbuf *aside, struct err *err);
 
 /* The directory that `path` is in: what names there are survives a power cut.  0 or -1 and errno. */
@@ -465,6 +493,21 @@ void control_looked(struct queue *q);
 void control_free(struct requests *notices);
 /* On the loop. */
 void control_apply(struct queue *q, struct notice *n);
+
+/* ---- content.c: large bodies, in files ------------------------------------------------------- */
+
+/* The folder of the queue at `path`: malloc'ed, or NULL. */
+char *content_folder(const char *path);
+/* n octets of the body from `at` on.  SQLITE_NOTFOUND when there is no such file, SQLITE_CORRUPT when it is too short. */
+int content_read(const char *folder, const char *id, uint64_t at, char *to, size_t n);
+/* Removes the file, if there is one.  One that cannot be removed goes with the next start. */
+void content_drop(const char *folder, const char *id);
+/* The same for all of them, QUEUE_ID_LEN octets each; then there are none. */
+void content_drop_all(const char *folder, struct strbuf *ids);
+/* Is the body of any message there? */
+bool content_is_there(const char *path);
+/* At a start: removes what is in no row. */
+int content_sweep(struct store *s);
 
 /* ---- events.c ------------------------------------------------------------------------------- */
 

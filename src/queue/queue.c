@@ -229,6 +229,17 @@ static void on_written(void *ctx)
     }
 }
 
+static void on_not_kept(void *ctx)
+{
+    struct queue *q = ctx;
+    struct requests failed;
+
+    requests_init(&failed);
+    lane_take_done(&q->keeper.lane, &failed);
+    for (struct request *r; (r = requests_pop(&failed)) != NULL;)
+        put_done(q, (struct put *)r);
+}
+
 static void load_done(struct queue *q, struct load *load)
 {
     struct item *it = load->item;
@@ -354,7 +365,8 @@ void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void
     }
     *p = (struct put){.request.kind = REQUEST_PUT, .m = *m, .done = done, .ctx = ctx, .status = QUEUE_FAILED};
     if (put_prepare(q, p)) {
-        lane_submit(&q->writer.lane, &p->request);
+        bool large = m->body != NULL && spool_size(m->body) > SPOOL_MEMORY_MAX;
+        lane_submit(large ? &q->keeper.lane : &q->writer.lane, &p->request);
     } else {
         struct requests failed;
         requests_init(&failed);
@@ -564,15 +576,20 @@ void queue_reconfigure(struct queue *q, const struct config *c)
 
 static int open_parts(struct queue *q, const char *path, struct err *err)
 {
-    if (q->writer.path == NULL || q->retry_ms == NULL || q->timer == NULL || q->answer == NULL)
+    if (q->writer.path == NULL || q->keeper.folder == NULL || q->retry_ms == NULL || q->timer == NULL ||
+        q->answer == NULL)
         return err_set(err, "out of memory");
     q->reader.path = q->writer.path;
+    q->writer.folder = q->keeper.folder;
+    q->keeper.writer = &q->writer.lane;
     if (start_store(q, err) < 0 || store_open(&q->reader.store, path, STORE_READ, err) < 0 || control_watch(q, err) < 0)
         return -1;
     if (lane_init(&q->writer.lane, q->base, on_written, q, err) < 0 ||
+        lane_init(&q->keeper.lane, q->base, on_not_kept, q, err) < 0 ||
         lane_init(&q->reader.lane, q->base, on_read, q, err) < 0)
         return -1;
-    if (lane_start(&q->writer.lane, "store", writer_run, &q->writer, err) < 0)
+    if (lane_start(&q->writer.lane, "store", writer_run, &q->writer, err) < 0 ||
+        lane_start(&q->keeper.lane, "keeper", keeper_run, &q->keeper, err) < 0)
         return -1;
     return lane_start(&q->reader.lane, "reader", reader_run, &q->reader, err);
 }
@@ -595,6 +612,7 @@ int queue_open(const struct config *c, struct event_base *base, const struct que
     q->timer = event_new(base, -1, 0, on_timer, q);
     q->answer = event_new(base, -1, 0, on_answered, q);
     q->writer.path = strdup(c->queue.path);
+    q->keeper.folder = content_folder(c->queue.path);
     atomic_store(&q->writer.log_pages, LOG_PAGES);
     if (open_parts(q, c->queue.path, err) < 0) {
         queue_close(&q);
@@ -623,6 +641,9 @@ void queue_close(struct queue **pq)
     lane_stop(&q->reader.lane);
     if (q->reader.lane.notifier != NULL)
         on_read(q);
+    lane_stop(&q->keeper.lane); /* what waits there goes to the writer */
+    if (q->keeper.lane.notifier != NULL)
+        on_not_kept(q);
     lane_stop(&q->writer.lane);
     if (q->writer.lane.notifier != NULL)
         on_written(q);
@@ -631,6 +652,7 @@ void queue_close(struct queue **pq)
         on_written(q);
     }
     lane_free(&q->reader.lane);
+    lane_free(&q->keeper.lane);
     lane_free(&q->writer.lane);
     store_close(&q->reader.store);
     store_close(&q->writer.store); /* the last connection: the log is copied back and goes */
@@ -642,6 +664,7 @@ void queue_close(struct queue **pq)
         event_free(q->answer);
     if (q->lock_fd >= 0)
         close(q->lock_fd);
+    free(q->keeper.folder);
     free(q->writer.path);
     free(q->retry_ms);
     free(q);

@@ -21,6 +21,7 @@ enum { MESSAGES_A_PAGE = 16 /* at most: a row of each table takes more than 500 
 struct rescue {
     struct store s;               /* the whole one; the damaged one is attached as `bad` */
     int64_t lifetime_ms, version; /* of the damaged file */
+    char *folder;                 /* of its large bodies */
     char id[QUEUE_ID_SIZE];
     char *sender, *recipient;
     void (*each)(void *ctx, const struct queue_rescue *r);
@@ -227,6 +228,29 @@ static int copy_rows(struct rescue *r, int64_t from, int64_t to)
     return rc;
 }
 
+/* What is in a file beside the damaged one comes into the table.  What cannot be read stays empty, and is found missing. */
+static int copy_body(struct rescue *r, int64_t from, int64_t to)
+{
+    char buffer[QUEUE_CHUNK];
+    int64_t head = -1, size = 0;
+    int rc = SQLITE_OK;
+
+    if (r->version > 2)
+        ask(r, &head, NULL, "SELECT ifnull(head, -1) FROM bad.message WHERE row = %lld", (long long)from);
+    ask(r, &size, NULL, "SELECT size FROM message WHERE row = %lld", (long long)to);
+    if (head < 0)
+        return SQLITE_OK;
+    for (int64_t at = (head + QUEUE_CHUNK - 1) / QUEUE_CHUNK * QUEUE_CHUNK; rc == SQLITE_OK && at < size;
+         at += QUEUE_CHUNK) {
+        size_t n = size - at < QUEUE_CHUNK ? (size_t)(size - at) : QUEUE_CHUNK;
+        if (at / QUEUE_CHUNK >= CHUNKS_MAX ||
+            content_read(r->folder, r->id, (uint64_t)(at - head), buffer, n) != SQLITE_OK)
+            break;
+        rc = store_fill_chunk(&r->s, key_of(to, (unsigned)(at / QUEUE_CHUNK)), slice_from(buffer, n));
+    }
+    return rc;
+}
+
 /* Can what trace tells be read?  To be asked outside of a transaction: behind damage SQLite writes no more in one. */
 static bool events_are_readable(struct rescue *r, int64_t row)
 {
@@ -282,6 +306,8 @@ static int bring(struct rescue *r, int64_t from, bool events, const char **reaso
 
     if (rc == SQLITE_OK)
         rc = copy_rows(r, from, last + 1);
+    if (rc == SQLITE_OK)
+        rc = copy_body(r, from, last + 1);
     if (rc == SQLITE_OK)
         *reason = what_is_missing(r, last + 1);
     else if (!is_ours(rc))
@@ -446,19 +472,26 @@ static int rescue_from_copy(struct rescue *r, const char *path, const char *file
 int queue_rescue(const char *path, const char *file, int64_t lifetime_ms,
                  void (*each)(void *ctx, const struct queue_rescue *r), void *ctx, struct err *err)
 {
-    struct rescue r = {.lifetime_ms = lifetime_ms, .each = each, .ctx = ctx};
+    struct rescue r = {.lifetime_ms = lifetime_ms, .each = each, .ctx = ctx, .folder = content_folder(file)};
     struct stat a, b;
 
-    if (stat(file, &a) < 0 || access(file, R_OK) < 0)
-        return err_set(err, "%s: %s", file, strerror(errno));
-    if (stat(path, &b) < 0)
-        return err_set(err, "%s: %s (sendas serve makes it)", path, strerror(errno));
-    if (a.st_dev == b.st_dev && a.st_ino == b.st_ino)
-        return err_set(err, "%s is the queue itself", file);
-    /* SQLite would delete the log of a file that is empty. */
-    int rc = a.st_size < STORE_PAGE ? STORE_FOREIGN : rescue_from(&r, path, file, err);
-    if (rc == STORE_FOREIGN)
-        rc = rescue_from_copy(&r, path, file, err);
-    control_wake(path);
+    int rc = 0;
+
+    if (r.folder == NULL)
+        rc = err_set(err, "out of memory");
+    else if (stat(file, &a) < 0 || access(file, R_OK) < 0)
+        rc = err_set(err, "%s: %s", file, strerror(errno));
+    else if (stat(path, &b) < 0)
+        rc = err_set(err, "%s: %s (sendas serve makes it)", path, strerror(errno));
+    else if (a.st_dev == b.st_dev && a.st_ino == b.st_ino)
+        rc = err_set(err, "%s is the queue itself", file);
+    if (rc == 0) {
+        /* SQLite would delete the log of a file that is empty. */
+        rc = a.st_size < STORE_PAGE ? STORE_FOREIGN : rescue_from(&r, path, file, err);
+        if (rc == STORE_FOREIGN)
+            rc = rescue_from_copy(&r, path, file, err);
+        control_wake(path);
+    }
+    free(r.folder);
     return rc < 0 ? -1 : 0;
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -12,10 +13,12 @@ enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
 /* One element a version, in order, never changed once released: a newer version is a further element.  A file at
  * version n (PRAGMA user_version) gets what stands at [n] and behind.
  *
- * message    stays for config queue.history after it was finished (finished_ms is set), without its content
+ * message    stays for config queue.history after it was finished (finished_ms is set), without its content; `head` is
+ *            how many octets stand before a body that is in a file (content.c), NULL when all are in `chunk`
  * recipient  only those that still wait: a row that goes is told by `event`
- * chunk      the content, QUEUE_CHUNK octets each, with their store_sum (NULL: made by version 1)
- * partial    a large message of which only some chunks are in yet
+ * chunk      the content, QUEUE_CHUNK octets each, with their store_sum (NULL: made by version 1); `bytes` is empty where
+ *            all of them are in the file
+ * partial    a large message of which only some chunks are in yet: what versions 1 and 2 may have left
  * event      the life of a message, for trace; `recipient` is NULL where it concerns all
  * control    what another process has changed and the daemon has not seen yet: enum notice_action */
 static const char *const migrations[] = {
@@ -39,6 +42,7 @@ static const char *const migrations[] = {
     "CREATE TABLE control (row INTEGER PRIMARY KEY, message_row INTEGER NOT NULL, action INTEGER NOT NULL,"
     " id TEXT NOT NULL);"
     "ALTER TABLE chunk ADD COLUMN sum INTEGER;",
+    "ALTER TABLE message ADD COLUMN head INTEGER;",
 };
 
 static int exec(struct store *s, const char *sql)
@@ -127,6 +131,7 @@ static int on_commit(void *store, sqlite3 *db, const char *name, int frames)
     (void)db;
     (void)name;
     ((struct store *)store)->frames = frames;
+    ((struct store *)store)->wrote = true;
     return SQLITE_OK;
 }
 
@@ -213,9 +218,13 @@ int store_open(struct store *s, const char *path, enum store_mode mode, struct e
                 (mode == STORE_CHANGE ? SQLITE_OPEN_URI : 0); /* for what rescue attaches */
     int rc;
 
-    *s = (struct store){0};
-    if (mode == STORE_WRITE && make_file(path, err) < 0)
+    *s = (struct store){.folder = content_folder(path)};
+    if (s->folder == NULL)
+        return err_set(err, "%s: out of memory", path);
+    if (mode == STORE_WRITE && make_file(path, err) < 0) {
+        store_close(s);
         return -1;
+    }
     if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
         rc = s->db == NULL ? err_set(err, "%s: out of memory", path) : fail(s, path, err);
         store_close(s);
@@ -268,5 +277,7 @@ void store_close(struct store *s)
     for (size_t i = 0; i < STORE_STATEMENTS; i++)
         sqlite3_finalize(s->statements[i]);
     sqlite3_close(s->db);
+    strbuf_free(&s->ended);
+    free(s->folder);
     *s = (struct store){0};
 }

@@ -189,6 +189,8 @@ static int load(struct queue *q, struct err *err)
         rc = store_last_row(s, &q->writer.next_row);
     if (rc == SQLITE_OK)
         rc = store_scan(s, 0, MESSAGE_ROW_MAX, collect_waiting, &c, &q->length);
+    if (rc == SQLITE_OK)
+        rc = content_sweep(s);
     if (collect_end(&c) < 0 && rc == SQLITE_OK)
         rc = SQLITE_NOMEM;
     if (rc != SQLITE_OK)
@@ -197,17 +199,19 @@ static int load(struct queue *q, struct err *err)
     return rc == SQLITE_OK ? 0 : store_is_damage(rc) ? STORE_DAMAGED : -1;
 }
 
-/* A log without its file: SQLite would take it for a leftover and delete it. */
+/* A log without its file: SQLite would take it for a leftover and delete it.  Bodies without it: that would be us. */
 static bool lost_its_file(const char *path)
 {
     struct strbuf log = STRBUF_INIT;
     struct stat st;
+    bool there = stat(path, &st) == 0;
 
+    if (there ? st.st_size > 0 : errno != ENOENT)
+        return false;
     strbuf_addf(&log, "%s-wal", path);
-    bool lost =
-        !log.failed && stat(strbuf_str(&log), &st) == 0 && st.st_size > 0 && stat(path, &st) == 0 && st.st_size == 0;
+    bool lost = there && !log.failed && stat(strbuf_str(&log), &st) == 0 && st.st_size > 0;
     strbuf_free(&log);
-    return lost;
+    return lost || content_is_there(path);
 }
 
 static int open_and_load(struct queue *q, struct err *err)
@@ -215,7 +219,7 @@ static int open_and_load(struct queue *q, struct err *err)
     struct store *s = &q->writer.store;
 
     if (lost_its_file(q->writer.path)) {
-        err_set(err, "%s is empty, but its log is not", q->writer.path);
+        err_set(err, "%s is empty, but its log or its folder is not", q->writer.path);
         return STORE_DAMAGED;
     }
     int rc = store_open(s, q->writer.path, STORE_WRITE, err);

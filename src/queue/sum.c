@@ -77,6 +77,8 @@ static void add_to_chunk(struct queue_sum *s, struct slice bytes)
         return;
     if (s->at % 8 > 0)
         s->chunk = add_words(s->chunk, slice_from(s->word, s->at % 8));
+    if (s->chunks != NULL)
+        s->chunks[(s->at - 1) / QUEUE_CHUNK] = (int64_t)s->chunk;
     s->all = store_sum_next(s->all, (int64_t)s->chunk);
 }
 

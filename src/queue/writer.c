@@ -49,8 +49,7 @@ static int apply(struct writer *w, struct request *r, int64_t now_ms, const char
     if (r->kind == REQUEST_FINISH)
         return store_finish(&w->store, (struct item *)r, now_ms);
     struct put *p = (struct put *)r;
-    if (p->stored == 0) /* another process may have taken the row that a failed attempt had */
-        p->row = ++w->next_row;
+    p->row = ++w->next_row; /* always another: another process may have taken the one that a failed attempt had */
     return store_put(&w->store, p, now_ms, reason);
 }
 
@@ -74,11 +73,27 @@ static int begin(struct writer *w, struct step *step)
     return rc == SQLITE_OK ? control_take(w, &step->notices) : rc;
 }
 
+/* A commit that fails may be whole in the log all the same: after a power cut, or the end of this process, it would be
+ * taken for one that succeeded.  The next one that succeeds is written over it. */
+static int commit(struct writer *w)
+{
+    w->store.wrote = false;
+    int rc = store_commit(&w->store);
+    if (rc != SQLITE_OK && rc != SQLITE_FULL && rc != SQLITE_IOERR_WRITE)
+        w->doubt = true;
+    if (rc == SQLITE_OK && w->store.wrote) {
+        w->doubt = false;
+        while (w->n_doubtful > 0)
+            content_drop(w->folder, w->doubtful[--w->n_doubtful]);
+    }
+    return rc;
+}
+
 /* Commits if all went well so far (rc). */
 static int end(struct writer *w, struct step *step, int rc)
 {
     if (rc == SQLITE_OK)
-        rc = store_commit(&w->store);
+        rc = commit(w);
     if (rc != SQLITE_OK) {
         control_free(&step->notices);
         return rc;
@@ -132,36 +147,21 @@ static void give_up(struct writer *w, int rc)
         reopen(w);
 }
 
-/* Chunks that earlier steps brought.  If even that fails, housekeeping does it. */
-static void undo_put(struct writer *w, const struct put *p)
+/* The file of a message that was not stored. */
+static void drop_file(struct writer *w, const struct put *p)
 {
-    struct step step;
-
-    if (p->stored == 0)
+    if (!p->in_file)
         return;
-    int rc = begin(w, &step);
-    if (rc == SQLITE_OK)
-        rc = store_put_undo(&w->store, p);
-    rc = end(w, &step, rc);
-    if (rc == SQLITE_OK)
-        return;
-    give_up(w, rc);
-    w->orphans = true;
-    w->tidy_at_ms = clock_mono_ms() + CARRY_MS;
+    if (!w->doubt)
+        content_drop(w->folder, p->m.id);
+    else if (w->n_doubtful < DOUBTFUL_MAX)
+        memcpy(w->doubtful[w->n_doubtful++], p->m.id, QUEUE_ID_SIZE);
 }
 
-static void settle_committed(struct writer *w, struct request *r, struct requests *done)
+static void settle_committed(struct request *r, struct requests *done)
 {
-    if (r->kind == REQUEST_PUT) {
-        struct put *p = (struct put *)r;
-        p->stored = p->reached;
-        p->stored_sum = p->reached_sum;
-        if (!p->complete) {
-            requests_push(&w->backlog, r); /* behind the others: a large message holds up nobody */
-            return;
-        }
-        p->status = QUEUE_OK;
-    }
+    if (r->kind == REQUEST_PUT)
+        ((struct put *)r)->status = QUEUE_OK;
     requests_push(done, r);
 }
 
@@ -178,7 +178,7 @@ static void settle_failed(struct writer *w, struct request *r, enum queue_status
         return;
     }
     struct put *p = (struct put *)r;
-    undo_put(w, p);
+    drop_file(w, p);
     p->status = status;
     requests_push(done, r);
 }
@@ -194,7 +194,7 @@ static void commit_each(struct writer *w, struct requests *group, struct request
         int rc = commit_all(w, &one, &reason);
         if (rc == SQLITE_OK) {
             recovered(w);
-            settle_committed(w, r, done);
+            settle_committed(r, done);
             continue;
         }
         int cause = store_cause(&w->store, rc);
@@ -216,7 +216,7 @@ static void commit_group(struct writer *w, struct requests *group)
     if (rc == SQLITE_OK) {
         recovered(w);
         for (struct request *r; (r = requests_pop(group)) != NULL;)
-            settle_committed(w, r, &done);
+            settle_committed(r, &done);
     } else {
         give_up(w, rc);
         commit_each(w, group, &done);
@@ -224,14 +224,13 @@ static void commit_group(struct writer *w, struct requests *group)
     lane_post(&w->lane, &done);
 }
 
-/* What the next step of a request writes, about. */
+/* What a request writes, about. */
 static size_t weight(const struct request *r)
 {
     if (r->kind != REQUEST_PUT)
         return 512;
     const struct put *p = (const struct put *)r;
-    unsigned left = p->chunks - p->stored;
-    return left > 1 ? (size_t)(left < PUT_STEP_CHUNKS ? left : PUT_STEP_CHUNKS) * QUEUE_CHUNK : (size_t)p->size;
+    return p->in_file ? p->m.head.n + QUEUE_CHUNK : (size_t)p->size;
 }
 
 /* The requests of the next commit: first what is carried, if its time has come. */
@@ -251,8 +250,7 @@ static void collect(struct writer *w, struct requests *group, bool stopping)
     }
 }
 
-/* Housekeeping, when nothing is under way: leftovers of failed puts go, history that is old enough, and
- * unused room. */
+/* Housekeeping, when nothing is under way: history that is old enough goes, and unused room. */
 static void tidy(struct writer *w)
 {
     int64_t now = clock_mono_ms();
@@ -262,17 +260,14 @@ static void tidy(struct writer *w)
 
     if (now < w->tidy_at_ms)
         return;
-    w->tidy_at_ms = now + (w->orphans ? CARRY_MS : TIDY_MS);
+    w->tidy_at_ms = now + TIDY_MS;
     int rc = begin(w, &step);
-    if (rc == SQLITE_OK && w->orphans)
-        rc = store_drop_partial(&w->store);
     if (rc == SQLITE_OK)
         rc = store_prune(&w->store, step.now_ms - atomic_load(&w->history_ms), TIDY_BATCH, &pruned);
     if (rc == SQLITE_OK)
         rc = store_shrink(&w->store, &more);
     rc = end(w, &step, rc);
     if (rc == SQLITE_OK) {
-        w->orphans = false;
         if (more || pruned == TIDY_BATCH)
             w->tidy_at_ms = now + TIDY_MORE_MS;
         return;

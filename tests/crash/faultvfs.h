@@ -1,4 +1,5 @@
-/* tests/crash/faultvfs.h - a layer between SQLite and the disk that fails and crashes on demand.
+/* tests/crash/faultvfs.h - a layer between SQLite and the disk that fails and crashes on demand; and between us and the disk,
+ * for the files of large bodies, which SQLite knows nothing of (the linker puts it there: --wrap, see the Makefile).
  *
  * Everything goes to real files through SQLite's own layer; they are what the page cache holds.  Beside that each file
  * has a shadow: what of it is on the disk for certain (`durable`), and what was changed since it was last synced
@@ -19,9 +20,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum call {
@@ -32,9 +35,15 @@ enum call {
     CALL_DELETE = 16,
     CALL_READ = 32,
     CALL_SHM = 64,
-    CALL_SYNC_FILE = 128 /* not of its log */
+    CALL_SYNC_FILE = 128, /* not of its log */
+    CALL_NAME = 256       /* a name for a body, and their folder */
 };
-enum { CALL_CHANGES = CALL_WRITE | CALL_SYNC | CALL_TRUNCATE | CALL_OPEN | CALL_DELETE, SECTOR = 512, FILES_MAX = 8 };
+enum {
+    CALL_CHANGES = CALL_WRITE | CALL_SYNC | CALL_TRUNCATE | CALL_OPEN | CALL_DELETE | CALL_NAME,
+    SECTOR = 512,
+    FILES_MAX = 32,
+    NAMELESS_MAX = 64
+};
 enum survives { SURVIVES_NOTHING = 0, SURVIVES_ALL, SURVIVES_ANY };
 /* What a sync that fails does to the pages: they stay to be written; they count as written (what ext4 does); and they
  * are gone, too (other file systems, or once memory is short). */
@@ -63,6 +72,13 @@ enum { DISK_SIZE = 1 << 29 };
 static struct disk {
     struct shadow files[FILES_MAX];
     size_t n_files, used;
+    /* Files of bodies, which begin without a name: by the number that the system has for them. */
+    struct {
+        ino_t number;
+        struct inode *inode;
+    } nameless[NAMELESS_MAX];
+    size_t n_nameless;
+    bool folder_now, folder_on_disk; /* of bodies */
     _Alignas(16) unsigned char memory[];
 } * disk;
 
@@ -79,6 +95,7 @@ static struct {
     bool no_crash; /* ever: no shadows are needed */
     unsigned random;
     const char *image; /* the folder for a crash */
+    bool folder_survives;
     void (*on_crash)(void);
     /* what has happened */
     long calls, injected;
@@ -126,16 +143,50 @@ static inline struct shadow *shadow_of(const char *path)
     return s;
 }
 
+static inline struct inode *inode_new(void)
+{
+    struct inode *f = disk_memory(sizeof(*f));
+
+    *f = (struct inode){0};
+    f->tail = &f->pending;
+    return f;
+}
+
 static inline struct inode *inode_at(const char *path)
 {
     struct shadow *s = shadow_of(path);
 
-    if (s->now == NULL) {
-        s->now = disk_memory(sizeof(*s->now));
-        *s->now = (struct inode){0};
-        s->now->tail = &s->now->pending;
-    }
+    if (s->now == NULL)
+        s->now = inode_new();
     return s->now;
+}
+
+/* The file of a body behind a descriptor; NULL: another file. */
+static inline struct inode *inode_of(int fd)
+{
+    struct stat st;
+
+    if (disk == NULL || fstat(fd, &st) < 0)
+        return NULL;
+    for (size_t i = disk->n_nameless; i > 0; i--) /* numbers are used again */
+        if (disk->nameless[i - 1].number == st.st_ino)
+            return disk->nameless[i - 1].inode;
+    return NULL;
+}
+
+static inline void inode_begins(int fd)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || disk->n_nameless == NAMELESS_MAX)
+        abort();
+    disk->nameless[disk->n_nameless].number = st.st_ino;
+    disk->nameless[disk->n_nameless++].inode = inode_new();
+}
+
+static inline bool is_body(const char *path)
+{
+    return strstr(path, "-content/") != NULL;
 }
 
 static inline void inode_change(struct inode *f, sqlite3_int64 at, const void *bytes, size_t n)
@@ -207,14 +258,17 @@ static inline void survive(struct inode *f, const struct change *c)
     }
 }
 
+int __real_open(const char *path, int flags, ...);
+int __real_mkdir(const char *path, mode_t mode);
+
 static inline void write_image(const struct shadow *s)
 {
     char path[512];
-    const char *name = strrchr(s->path, '/');
+    const char *name = strstr(s->path, "/queue.db");
     bool renamed = faults.survives == SURVIVES_ALL || (faults.survives == SURVIVES_ANY && faults_chance(50));
     struct inode *f = renamed ? s->now : s->on_disk;
 
-    if (f == NULL)
+    if (f == NULL || (is_body(s->path) && !faults.folder_survives))
         return;
     for (const struct change *c = f->pending; c != NULL; c = c->next)
         if (faults.survives == SURVIVES_ALL)
@@ -222,7 +276,7 @@ static inline void write_image(const struct shadow *s)
         else if (faults.survives == SURVIVES_ANY)
             survive(f, c);
     snprintf(path, sizeof(path), "%s%s", faults.image, name != NULL ? name : s->path);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = __real_open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0 || (f->n > 0 && write(fd, f->durable, f->n) != (ssize_t)f->n))
         abort();
     close(fd);
@@ -231,6 +285,14 @@ static inline void write_image(const struct shadow *s)
 /* What a power cut leaves of the disk, into the folder for it. */
 static inline void crash_image(void)
 {
+    char folder[300];
+
+    faults.folder_survives =
+        disk->folder_on_disk || (disk->folder_now && (faults.survives == SURVIVES_ALL ||
+                                                      (faults.survives == SURVIVES_ANY && faults_chance(50))));
+    snprintf(folder, sizeof(folder), "%s/queue.db-content", faults.image);
+    if (faults.folder_survives && __real_mkdir(folder, 0700) < 0)
+        abort();
     for (size_t i = 0; i < disk->n_files; i++)
         write_image(&disk->files[i]);
 }
@@ -302,10 +364,18 @@ static int fault_truncate(sqlite3_file *f, sqlite3_int64 n)
     return rc;
 }
 
-static inline void folder_sync(void)
+/* The names in a folder. */
+static inline void folder_sync(const char *folder)
 {
-    for (size_t i = 0; i < disk->n_files; i++)
-        disk->files[i].on_disk = disk->files[i].now;
+    size_t n = strlen(folder);
+
+    for (size_t i = 0; i < disk->n_files; i++) {
+        struct shadow *s = &disk->files[i];
+        if (strncmp(s->path, folder, n) == 0 && s->path[n] == '/' && strchr(s->path + n + 1, '/') == NULL)
+            s->on_disk = s->now;
+    }
+    if (strstr(folder, "-content") == NULL)
+        disk->folder_on_disk = disk->folder_now;
 }
 
 /* The cache is what the disk has. */
@@ -339,20 +409,6 @@ static int fault_sync(sqlite3_file *f, int flags)
     if (fails)
         errno = EIO;
     return fails ? SQLITE_IOERR_FSYNC : SQLITE_OK;
-}
-
-/* Ours, of a folder. */
-int __wrap_fsync(int fd);
-int __wrap_fsync(int fd)
-{
-    (void)fd;
-    pthread_mutex_lock(&faults.mutex);
-    bool fails = is_fault(CALL_SYNC);
-    if (!fails && disk != NULL)
-        folder_sync();
-    pthread_mutex_unlock(&faults.mutex);
-    errno = EIO;
-    return fails ? -1 : 0;
 }
 
 static int fault_size(sqlite3_file *f, sqlite3_int64 *n)
@@ -468,11 +524,165 @@ static int fault_delete(sqlite3_vfs *vfs, const char *path, int sync)
     bool fails = is_fault(CALL_DELETE);
     int rc = fails ? SQLITE_IOERR_DELETE : faults.real->xDelete(faults.real, path, 0);
     if (rc == SQLITE_OK) {
+        char folder[128];
         shadow_of(path)->now = NULL;
+        snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
         if (sync)
-            folder_sync();
+            folder_sync(folder);
     }
     pthread_mutex_unlock(&faults.mutex);
+    return rc;
+}
+
+/* ---- our own calls: of the folders, and of the files of bodies ------------------------------- */
+
+ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
+ssize_t __real_pread(int fd, void *p, size_t n, off_t at);
+int __real_linkat(int from, const char *old, int to, const char *path, int flags);
+int __real_unlink(const char *path);
+int __real_rmdir(const char *path);
+int __wrap_fsync(int fd);
+int __wrap_open(const char *path, int flags, ...);
+ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at);
+ssize_t __wrap_pread(int fd, void *p, size_t n, off_t at);
+int __wrap_linkat(int from, const char *old, int to, const char *path, int flags);
+int __wrap_unlink(const char *path);
+int __wrap_mkdir(const char *path, mode_t mode);
+int __wrap_rmdir(const char *path);
+
+static inline int why_it_fails(void)
+{
+    return faults.result == SQLITE_FULL ? ENOSPC : EIO;
+}
+
+/* Nothing of a file that a body has written counts, or all of it. */
+static inline void sync_body(int fd, struct inode *inode, bool fails)
+{
+    if (!fails || faults.forgets != FORGETS_NOTHING)
+        inode_settle(inode, !fails);
+    if (!fails || faults.forgets != FORGETS_CONTENT)
+        return;
+    if (ftruncate(fd, (off_t)inode->n) < 0 || __real_pwrite(fd, inode->durable, inode->n, 0) != (ssize_t)inode->n)
+        abort();
+}
+
+int __wrap_fsync(int fd)
+{
+    char link[32], path[200];
+    struct inode *inode = NULL;
+
+    pthread_mutex_lock(&faults.mutex);
+    bool fails = is_fault(CALL_SYNC);
+    if (disk != NULL && (inode = inode_of(fd)) != NULL) {
+        sync_body(fd, inode, fails);
+    } else if (disk != NULL && !fails) {
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t n = readlink(link, path, sizeof(path) - 1);
+        path[n > 0 ? n : 0] = '\0';
+        folder_sync(path);
+    }
+    if (fails && inode != NULL && faults.dies)
+        faults.on_crash();
+    pthread_mutex_unlock(&faults.mutex);
+    errno = EIO;
+    return fails ? -1 : 0;
+}
+
+int __wrap_open(const char *path, int flags, ...)
+{
+    va_list ap;
+    unsigned mode = 0;
+    bool nameless = (flags & O_TMPFILE) == O_TMPFILE;
+
+    va_start(ap, flags);
+    if ((flags & O_CREAT) != 0 || nameless)
+        mode = va_arg(ap, unsigned);
+    va_end(ap);
+    if ((nameless || (flags & O_DIRECTORY) != 0 || is_body(path)) && fault(CALL_OPEN)) {
+        errno = EMFILE;
+        return -1;
+    }
+    int fd = __real_open(path, flags, mode);
+    if (nameless && fd >= 0 && disk != NULL) {
+        pthread_mutex_lock(&faults.mutex);
+        inode_begins(fd);
+        pthread_mutex_unlock(&faults.mutex);
+    }
+    return fd;
+}
+
+ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at)
+{
+    pthread_mutex_lock(&faults.mutex);
+    struct inode *inode = inode_of(fd);
+    bool fails = inode != NULL && is_fault(CALL_WRITE);
+    ssize_t done = __real_pwrite(fd, p, fails ? n / 2 : n, at);
+    if (inode != NULL && done > 0)
+        inode_change(inode, at, p, (size_t)done);
+    pthread_mutex_unlock(&faults.mutex);
+    if (fails)
+        errno = why_it_fails();
+    return fails ? -1 : done;
+}
+
+ssize_t __wrap_pread(int fd, void *p, size_t n, off_t at)
+{
+    pthread_mutex_lock(&faults.mutex);
+    bool fails = inode_of(fd) != NULL && is_fault(CALL_READ);
+    pthread_mutex_unlock(&faults.mutex);
+    if (!fails)
+        return __real_pread(fd, p, n, at);
+    errno = EIO;
+    return -1;
+}
+
+int __wrap_linkat(int from, const char *old, int to, const char *path, int flags)
+{
+    pthread_mutex_lock(&faults.mutex);
+    bool fails = is_fault(CALL_NAME);
+    int rc = fails ? -1 : __real_linkat(from, old, to, path, flags), cause = fails ? why_it_fails() : errno;
+    if (rc == 0 && disk != NULL) {
+        const char *number = strrchr(old, '/');
+        shadow_of(path)->now = inode_of(atoi(number + 1));
+    }
+    pthread_mutex_unlock(&faults.mutex);
+    errno = cause;
+    return rc;
+}
+
+int __wrap_unlink(const char *path)
+{
+    if (!is_body(path) || disk == NULL)
+        return __real_unlink(path);
+    pthread_mutex_lock(&faults.mutex);
+    bool fails = is_fault(CALL_DELETE);
+    int rc = fails ? -1 : __real_unlink(path);
+    if (rc == 0)
+        shadow_of(path)->now = NULL;
+    pthread_mutex_unlock(&faults.mutex);
+    if (fails)
+        errno = EIO;
+    return rc;
+}
+
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+    pthread_mutex_lock(&faults.mutex);
+    bool fails = is_fault(CALL_NAME);
+    int rc = fails ? -1 : __real_mkdir(path, mode), cause = fails ? why_it_fails() : errno;
+    if (rc == 0 && disk != NULL)
+        disk->folder_now = true;
+    pthread_mutex_unlock(&faults.mutex);
+    errno = cause;
+    return rc;
+}
+
+int __wrap_rmdir(const char *path)
+{
+    int rc = __real_rmdir(path);
+
+    if (rc == 0 && disk != NULL)
+        disk->folder_now = false;
     return rc;
 }
 

@@ -24,10 +24,12 @@
 #include <sys/wait.h>
 #include <time.h>
 
-enum { LARGE = 6, DSN, MEDIUM, MESSAGES = 13 }; /* messages: a large one, one with a few pages of its own, a DSN */
+/* Messages: one that is removed by hand, one that is delivered, a DSN, one with a few pages of its own, one that waits. */
+enum { REMOVED = 4, LARGE = 6, DSN, MEDIUM, WAITS = 10, MESSAGES = 13 };
 enum {
     RECIPIENTS = 2,
-    LARGE_SIZE = (PUT_STEP_CHUNKS + 2) * QUEUE_CHUNK,
+    LARGE_SIZE = SPOOL_MEMORY_MAX + 2 * QUEUE_CHUNK + 100, /* in a file of its own */
+    LARGE_CHUNKS = LARGE_SIZE / QUEUE_CHUNK + 1,
     MEDIUM_SIZE = 40000,
     PATIENCE_MS = 20000,
     LOG_SOON = 20 /* pages */
@@ -304,13 +306,33 @@ static void on_put(void *ctx, enum queue_status status)
 static struct work {
     struct queue_message m;
     struct queue_recipient_in to[RECIPIENTS];
+    struct queue_sum sum;
+    int64_t chunks[LARGE_CHUNKS];
 } works[MESSAGES];
 static char large_body[LARGE_SIZE];
 
-/* Most are small, one is large, and one has a few pages of its own. */
+/* Most are small, some are large, and one has a few pages of its own. */
 static size_t body_size(int message)
 {
-    return message == LARGE ? LARGE_SIZE : message == MEDIUM ? MEDIUM_SIZE : 0;
+    bool large = message == REMOVED || message == LARGE || message == WAITS || message == MESSAGES - 1;
+
+    return large ? LARGE_SIZE : message == MEDIUM ? MEDIUM_SIZE : 0;
+}
+
+static void fill_large_body(void)
+{
+    for (size_t i = 0; i < sizeof(large_body); i++)
+        large_body[i] = (char)(i * 31 + i / 251);
+}
+
+/* Of what stands in the spool, as the check of its signatures has it. */
+static void sum(struct work *w)
+{
+    queue_sum_init(&w->sum, w->m.head.n + spool_size(w->m.body));
+    w->sum.chunks = w->chunks;
+    queue_sum_add(&w->sum, w->m.head);
+    queue_sum_add(&w->sum, slice_from(large_body, (size_t)spool_size(w->m.body)));
+    w->m.checked = &w->sum;
 }
 
 /* `closes`: it is a DSN. */
@@ -330,8 +352,10 @@ static void put(int message, const int64_t *closes, size_t n_closes)
     if (body_size(message) > 0) {
         m->m.body = spool_new(rig.dir);
         if (m->m.body == NULL || spool_write(m->m.body, slice_from(large_body, body_size(message)), NULL) < 0)
-            spool_free(&m->m.body); /* no memory: it is small then */
+            spool_free(&m->m.body); /* no memory, or no disk: it is small then */
     }
+    if (m->m.body != NULL && message != MESSAGES - 1) /* the last one is read once more */
+        sum(m);
     m->m.closes = closes;
     m->m.n_closes = n_closes;
     record->messages[message].put = true;
@@ -350,6 +374,34 @@ static void on_load(void *ctx, bool ok)
     (void)ctx;
     loaded = true;
     load_ok = ok;
+}
+
+static struct {
+    bool done, ok;
+    size_t n;
+} content;
+
+static void on_content(void *ctx, struct slice bytes)
+{
+    (void)ctx;
+    content.done = true;
+    content.ok = bytes.p != NULL;
+    content.n += bytes.n;
+}
+
+/* Can all of it be read? */
+static bool is_readable(struct queue_item *item)
+{
+    content.n = 0;
+    for (unsigned i = 0; content.n < item->size; i++) {
+        size_t before = content.n;
+        content.done = false;
+        queue_read(rig.queue, item, i, on_content, NULL);
+        work_until(content.done);
+        if (!content.ok || content.n == before)
+            return false;
+    }
+    return true;
 }
 
 /* Which of the two recipients of the message an item has: each domain has one. */
@@ -389,7 +441,7 @@ static void deal_with(struct queue_item *item)
     loaded = false;
     queue_load(rig.queue, item, on_load, NULL);
     work_until(loaded);
-    if (!load_ok || item->n_recipients != 1) {
+    if (!load_ok || item->n_recipients != 1 || !is_readable(item)) {
         queue_finish(rig.queue, item, NULL, 0, NULL);
         return;
     }
@@ -430,10 +482,10 @@ static void by_hand(void)
 
     id_of(id, 2);
     queue_act(rig.path, QUEUE_HOLD, id, &changed, &err);
-    id_of(id, 4);
-    record->messages[4].removing = true;
+    id_of(id, REMOVED);
+    record->messages[REMOVED].removing = true;
     if (queue_act(rig.path, QUEUE_REMOVE, id, &changed, &err) == 0)
-        record->messages[4].removed = true;
+        record->messages[REMOVED].removed = true;
 }
 
 static void put_and_wait(int from, int to)
@@ -520,6 +572,7 @@ static void begin_child(void)
     char path[96];
 
     alarm(60);
+    fill_large_body();
     snprintf(path, sizeof(path), "%s/queue.db", rig.dir);
     prepare(path);
     log_to(fopen("/dev/null", "w"));
@@ -638,13 +691,28 @@ static void look_at_message(int message, bool strict)
     }
     bool finished = number("SELECT finished_ms IS NOT NULL FROM message WHERE row = %lld", (long long)row) != 0;
     demand(finished == !any, "message %d is finished, and is not", message);
-    struct store s = {.db = left};
+    struct store s = {.db = left, .folder = content_folder(rig.path)};
     int64_t size = number("SELECT size FROM message WHERE row = %lld", (long long)row);
     if (any)
         demand(store_is_whole(&s, row, (uint64_t)size) && (size == HEAD || size == HEAD + (int64_t)body_size(message)),
                "message %d is not whole", message);
     for (size_t i = 0; i < STORE_STATEMENTS; i++)
         sqlite3_finalize(s.statements[i]);
+    free(s.folder);
+}
+
+static int64_t count_bodies(void)
+{
+    char *folder = content_folder(rig.path);
+    DIR *dir = folder != NULL ? opendir(folder) : NULL;
+    int64_t n = 0;
+
+    for (const struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;)
+        n += e->d_name[0] != '.';
+    if (dir != NULL)
+        closedir(dir);
+    free(folder);
+    return n;
 }
 
 static bool is_set_aside(const char *folder)
@@ -678,7 +746,8 @@ static void look(const char *folder)
     for (int i = 0; i < MESSAGES; i++)
         look_at_message(i, record->orderly && !mode->for_ever);
     demand((int64_t)length == number("SELECT count(*) FROM message WHERE finished_ms IS NULL"), "the length is wrong");
-    demand(number("SELECT count(*) FROM partial") == 0, "a part is left");
+    demand(count_bodies() == number("SELECT count(*) FROM message WHERE head IS NOT NULL AND finished_ms IS NULL"),
+           "a body is left");
     demand(number("SELECT count(*) FROM chunk WHERE row >> 16 NOT IN (SELECT row FROM message)") == 0,
            "content is left");
     demand(number("SELECT count(*) FROM recipient WHERE row >> 16 NOT IN (SELECT row FROM message)") == 0,
@@ -729,14 +798,22 @@ static void look_at_image(long at)
 
 static void clear_folder(const char *folder)
 {
+    char bodies[200];
     DIR *dir = opendir(folder);
+
+    snprintf(bodies, sizeof(bodies), "%s/queue.db-content", folder);
+    if (strstr(folder, "-content") == NULL && access(bodies, F_OK) == 0)
+        clear_folder(bodies);
 
     if (dir == NULL)
         abort();
     for (const struct dirent *e; (e = readdir(dir)) != NULL;)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dirfd(dir), e->d_name, 0) < 0)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 && unlinkat(dirfd(dir), e->d_name, 0) < 0 &&
+            errno != EISDIR)
             abort();
     closedir(dir);
+    if (strstr(folder, "-content") != NULL)
+        rmdir(folder);
 }
 
 /* In memory where that can be: what the disk is to keep is known from its shadow. */

@@ -8,6 +8,7 @@
 
 #include "../../src/queue/internal.h"
 
+#include <dirent.h>
 #include <event2/event.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -83,6 +84,31 @@ static inline void rig_close(struct rig *r)
     queue_close(&r->queue);
 }
 
+/* How many large bodies are there; `drop`: after that none. */
+static inline size_t rig_count_files(const struct rig *r, bool drop)
+{
+    char name[120];
+    size_t n = 0;
+
+    snprintf(name, sizeof(name), "%s-content", r->path);
+    DIR *dir = opendir(name);
+    for (const struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
+        n += e->d_name[0] != '.';
+        if (drop)
+            unlinkat(dirfd(dir), e->d_name, 0);
+    }
+    if (dir != NULL)
+        closedir(dir);
+    if (drop)
+        rmdir(name);
+    return n;
+}
+
+static inline size_t rig_files(const struct rig *r)
+{
+    return rig_count_files(r, false);
+}
+
 static inline void rig_end(struct rig *r)
 {
     char name[128];
@@ -96,6 +122,7 @@ static inline void rig_end(struct rig *r)
         snprintf(name, sizeof(name), "%s%s", r->path, suffixes[i]);
         unlink(name);
     }
+    rig_count_files(r, true);
     rmdir(r->dir);
 }
 

@@ -90,8 +90,13 @@ static const struct {
     {QUEUE_CHUNK, 0, true},
     {QUEUE_CHUNK + 1, QUEUE_CHUNK, true},
     {2 * QUEUE_CHUNK + 5, 7, true},
-    {3000, PUT_STEP_CHUNKS *QUEUE_CHUNK - 3000, true},
-    {3000, PUT_STEP_CHUNKS *QUEUE_CHUNK - 2999, true},
+    {3000, SPOOL_MEMORY_MAX, true},
+    {3000, SPOOL_MEMORY_MAX + 1, true}, /* in a file, from here on */
+    {0, SPOOL_MEMORY_MAX + 1, true},
+    {1, SPOOL_MEMORY_MAX + QUEUE_CHUNK - 1, true},
+    {1, SPOOL_MEMORY_MAX + QUEUE_CHUNK, true},
+    {QUEUE_CHUNK, SPOOL_MEMORY_MAX + QUEUE_CHUNK, true},
+    {2 * QUEUE_CHUNK + 5, SPOOL_MEMORY_MAX + 7, true},
     {3000, 5 * 1024 * 1024, true},
 };
 
@@ -119,7 +124,10 @@ START_TEST(content_comes_back_as_it_was)
     for (size_t i = 0; i < n; i++)
         if (r.content.p[i] != pattern(i))
             ck_abort_msg("octet %zu differs", i);
-    ck_assert_int_eq(rig_sql(&r, "SELECT count(*) FROM partial"), 0);
+    bool in_file = contents[_i / 2].body > SPOOL_MEMORY_MAX;
+    ck_assert_uint_eq(rig_files(&r), in_file);
+    int64_t stored = rig_sql(&r, "SELECT total(length(bytes)) FROM chunk");
+    ck_assert_int_eq(stored, in_file ? (int64_t)(head_n + QUEUE_CHUNK - 1) / QUEUE_CHUNK * QUEUE_CHUNK : (int64_t)n);
     spool_free(&m.m.body);
     free(head);
     rig_end(&r);
@@ -406,8 +414,8 @@ static void put_for_ever(struct rig *r, int fd)
         rig_message(&c->m, id, three);
         c->r = r;
         c->pipe = fd;
-        /* every eighth of several steps */
-        size_t n = i % 8 == 7 ? (PUT_STEP_CHUNKS + 3) * QUEUE_CHUNK : 5000;
+        /* every eighth in a file */
+        size_t n = i % 8 == 7 ? SPOOL_MEMORY_MAX + 3 * QUEUE_CHUNK : 5000;
         c->m.m.body = patterned_spool(r->dir, c->m.m.head.n, n);
         queue_put(r->queue, &c->m.m, on_child_put, c);
         event_base_loop(r->base, EVLOOP_NONBLOCK);
@@ -425,6 +433,19 @@ static bool next_answered(int fd, struct strbuf *ids)
         return false;
     strbuf_add(ids, id, sizeof(id));
     return true;
+}
+
+static void expect_whole(struct rig *r)
+{
+    struct store *s = &r->queue->reader.store;
+    int64_t last = rig_sql(r, "SELECT max(row) FROM message");
+
+    for (int64_t row = 1; row <= last; row++) {
+        char sql[100];
+        snprintf(sql, sizeof(sql), "SELECT size FROM message WHERE row = %lld", (long long)row);
+        int64_t size = rig_sql(r, sql);
+        ck_assert_msg(size < 0 || store_is_whole(s, row, (uint64_t)size), "message %lld is not whole", (long long)row);
+    }
 }
 
 START_TEST(what_was_answered_survives_a_kill)
@@ -459,12 +480,13 @@ START_TEST(what_was_answered_survives_a_kill)
     }
     /* nothing is there by half */
     ck_assert_int_eq(
-        rig_sql(&r, "SELECT count(*) FROM message m WHERE size <> (SELECT total(length(bytes)) FROM chunk c WHERE"
+        rig_sql(&r, "SELECT count(*) FROM message m WHERE (size + 65535) / 65536 <> (SELECT count(*) FROM chunk c WHERE"
                     " c.row BETWEEN m.row * 65536 AND m.row * 65536 + 65535) OR 3 <> (SELECT count(*) FROM recipient r"
                     " WHERE r.row >> 16 = m.row)"),
         0);
+    expect_whole(&r);
     ck_assert_int_eq(rig_sql(&r, "SELECT count(*) FROM chunk WHERE row >> 16 NOT IN (SELECT row FROM message)"), 0);
-    ck_assert_int_eq(rig_sql(&r, "SELECT count(*) FROM partial"), 0);
+    ck_assert_int_eq(rig_sql(&r, "SELECT count(*) FROM message WHERE head IS NOT NULL"), (int64_t)rig_files(&r));
     ck_assert_uint_ge(queue_length(r.queue), ids.n / QUEUE_ID_LEN);
     printf("killed after %zu answers, %zu there\n", ids.n / QUEUE_ID_LEN, queue_length(r.queue));
     strbuf_free(&ids);
@@ -551,10 +573,11 @@ START_TEST(without_room_nothing_is_half_queued_and_work_goes_on_later)
     log_to(fopen("/dev/null", "w"));
     struct queue_item *item = item_of_three(&r);
     rig_message(&m, "CDFGHJKLMN", one);
-    m.m.body = patterned_spool(r.dir, 0, 3 * 1024 * 1024); /* fails on its way, after some steps */
+    m.m.body = patterned_spool(r.dir, 0, 3 * 1024 * 1024 - 100); /* the end of it is still in memory */
     limit_files(2 * 1024 * 1024);
     ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_FULL);
     ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_FULL);
+    spool_free(&m.m.body);
     limit_files(20 * 1024);
     /* an outcome cannot be recorded now, and is not forgotten */
     queue_finish(r.queue, item, delivered, 0, NULL);
@@ -563,7 +586,8 @@ START_TEST(without_room_nothing_is_half_queued_and_work_goes_on_later)
     rig_until(&r, queue_length(r.queue) == 0);
     rig_expect_listing(&r, "");
     rig_until(&r, rig_sql(&r, "SELECT count(*) FROM chunk") == 0);
-    ck_assert_int_eq(rig_sql(&r, "SELECT count(*) FROM partial"), 0);
+    ck_assert_uint_eq(rig_files(&r), 0);
+    m.m.body = patterned_spool(r.dir, 0, 3 * 1024 * 1024 - 100);
     ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_OK);
     spool_free(&m.m.body);
     rig_end(&r);

@@ -47,14 +47,14 @@ static bool fail(void)
     return true;
 }
 
-/* The queue's files only: not the log, not the configuration. */
+/* The queue's files only, and those without a name that will be: not the log, not the configuration. */
 static bool is_ours(int fd)
 {
     char link[64], path[512];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof(path) - 1);
     path[n > 0 ? n : 0] = '\0';
-    return strstr(path, "queue.db") != NULL;
+    return strstr(path, "queue.db") != NULL || strstr(path, "/#") != NULL;
 }
 
 static bool fails(enum call call, int fd)
