@@ -38,12 +38,13 @@ static void keys_free(struct intake_keys **pk)
 /* Nothing leaves unsigned, and nothing with only a key that nobody can look up. */
 static int check_domain(const struct config *c, const struct config_domain *d, struct err *err)
 {
-    size_t used = 0, active = 0;
+    size_t used = 0;
+    bool active = false;
     const struct config_key *waiting = NULL;
     for (size_t i = 0; i < d->n_keys; i++) {
         const struct config_key *key = &d->keys[i];
         used += key->state != CONFIG_KEY_RETIRED;
-        active += key->state == CONFIG_KEY_ACTIVE;
+        active = active || key->state == CONFIG_KEY_ACTIVE;
         waiting = key->state == CONFIG_KEY_WAITING ? key : waiting;
         for (size_t j = 0; j < i; j++) {
             if (strcasecmp(d->keys[j].selector, key->selector) == 0)
@@ -55,7 +56,7 @@ static int check_domain(const struct config *c, const struct config_domain *d, s
         return err_set(err,
                        "%s:%u: domain %s has no DKIM key%s: make one with `sendas key new %s` and list it under dkim:",
                        c->path, d->line, d->name, d->n_keys > 0 ? " but retired ones" : "", d->name);
-    if (active == 0)
+    if (!active && waiting != NULL)
         return err_set(
             err,
             "%s:%u: domain %s: selector %s is waiting for DNS, and no active key signs until then: publish its "
@@ -87,8 +88,10 @@ static int load_domain(const struct config *c, const struct config_domain *d, st
 static int keys_load(const struct config *c, struct intake_keys **ret, struct err *err)
 {
     struct intake_keys *k = keys_new(c);
-    if (k == NULL)
-        return err_set(err, "out of memory");
+    if (k == NULL) {
+        err_set(err, "out of memory");
+        return -1;
+    }
     for (size_t i = 0; i < c->n_domains; i++) {
         if (load_domain(c, &c->domains[i], &k->domains[i], err) < 0) {
             keys_free(&k);
@@ -168,7 +171,8 @@ int intake_settings_of(struct config **pc, struct intake_settings **ret, struct 
     s->signing = keys_choose(s->config, s->keys, is_active, NULL);
     if (s->signing == NULL) {
         intake_settings_unref(&s);
-        return err_set(err, "out of memory");
+        err_set(err, "out of memory");
+        return -1;
     }
     *ret = s;
     return 0;
