@@ -56,6 +56,7 @@ struct mode {
     const char *name;
     unsigned kinds;
     bool crash, for_ever, then_crash;
+    bool killed;      /* the process dies after the answer that comes next */
     bool second_life; /* the process dies, another one goes on, and then there is a power cut */
     enum forgets forgets;
     int result;
@@ -91,6 +92,7 @@ static const struct mode modes[] = {
      .second_life = true},
     {.name = "death, a start, a crash", .kinds = CALL_CHANGES, .crash = true, .second_life = true},
     {.name = "syncs fail from then on", .kinds = CALL_SYNC, .for_ever = true, .forgets = FORGETS_DIRTY},
+    {.name = "syncs fail from then on, death", .kinds = CALL_SYNC, .for_ever = true, .killed = true},
     {.name = "a truncate or delete fails", .kinds = CALL_TRUNCATE | CALL_DELETE},
     {.name = "an open fails once", .kinds = CALL_OPEN},
     {.name = "opens and writes fail from then on",
@@ -494,6 +496,10 @@ static void put_and_wait(int from, int to)
         put(i, NULL, 0);
     for (int i = from; i < to; i++)
         work_until(record->messages[i].answered);
+    if (mode->killed && faults.injected > 0) {
+        note_calls();
+        _exit(0);
+    }
 }
 
 /* Somebody else reads for a while: the log is copied back only as far as he has come, and that is not synced. */
