@@ -130,11 +130,12 @@ static int read_chunk(struct store *s, struct read *read)
         r.rc = copy_blob(&r, found, &read->bytes);
     if (r.rc == SQLITE_OK && summed && sqlite3_column_int64(r.st, 1) != store_sum(read->bytes))
         r.rc = SQLITE_CORRUPT;
-    if (r.rc != SQLITE_OK) {
+    int rc = run_end(&r);
+    if (rc != SQLITE_OK) {
         free((char *)read->bytes.p);
         read->bytes = (struct slice){NULL, 0};
     }
-    return run_end(&r);
+    return rc;
 }
 
 int store_read(struct store *s, struct read *read)

@@ -473,7 +473,7 @@ int queue_rescue(const char *path, const char *file, int64_t lifetime_ms,
                  void (*each)(void *ctx, const struct queue_rescue *r), void *ctx, struct err *err)
 {
     struct rescue r = {.lifetime_ms = lifetime_ms, .each = each, .ctx = ctx, .folder = content_folder(file)};
-    struct stat a, b;
+    struct stat a = {0}, b = {0};
 
     int rc = 0;
 
