@@ -218,7 +218,7 @@ static int copy_rows(struct rescue *r, int64_t from, int64_t to)
             r,
             "INSERT INTO chunk (row, bytes, sum) SELECT row + %lld, bytes, %s FROM bad.chunk WHERE row BETWEEN %lld"
             " AND %lld",
-            shift, r->version > 1 ? "sum" : "NULL", first, last);
+            shift, r->version > 2 ? "sum" : "NULL", first, last);
     if (rc == SQLITE_OK)
         rc = exec(r,
                   "INSERT INTO recipient (row, address, domain, orcpt, notify, attempts, next_ms, warned, last_reply)"

