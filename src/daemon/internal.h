@@ -42,7 +42,7 @@ struct daemon {
     struct logins *logins;
     struct reload_note *reload_note;
     struct server_conn *server_conns;
-    LIST_HEAD(, password_job) password_jobs;
+    LIST_HEAD(password_jobs, password_job) password_jobs;
     struct delivery_link *client_links;
     struct event *sighup, *sigterm, *sigint, *watchdog_timer, *stop_timer;
     struct certificate_watch *certificate;

@@ -11,7 +11,7 @@
 struct password_job {
     struct daemon *daemon;
     LIST_ENTRY(password_job) jobs;
-    LIST_HEAD(, password_wait) waits; /* none: all have gone */
+    LIST_HEAD(password_waits, password_wait) waits; /* none: all have gone */
     struct intake_settings *settings;
     struct strbuf login, password;
     const struct user_password *match; /* of `settings` */

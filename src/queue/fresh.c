@@ -5,6 +5,7 @@
  * Gain, of a message of 10 KB: 0.03 ms of CPU of 0.63 with 20 sessions, 0.09 of 0.98 with one. */
 #include "internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ static void unref(struct fresh *f)
 static void take_out(struct fresh_cache *c, struct fresh *f)
 {
     TAILQ_REMOVE(&c->list, f, link);
+    assert(TAILQ_FIRST(&c->list) != f && TAILQ_LAST(&c->list, fresh_list) != f); /* the analyzer does not see it */
     c->n--;
     c->bytes -= f->size;
     unref(f);
