@@ -293,6 +293,8 @@ struct lookup {
 
 /* ---- files that hold secrets -------------------------------------------------------------------- */
 
+/* Adds the path of `name` in the folder that the file `path` is in. */
+void file_beside(const char *path, const char *name, struct strbuf *out);
 /* Reads a whole file of at most `max` bytes into `out`.  With `secret`, a file that others than the
  * owner and the owner's group may read is refused with the chmod to run. */
 int file_read(const char *path, size_t max, bool secret, struct strbuf *out, struct err *err);

@@ -56,6 +56,14 @@ static int file_read_fd(int fd, const char *path, size_t max, struct strbuf *out
     return rc;
 }
 
+void file_beside(const char *path, const char *name, struct strbuf *out)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash != NULL)
+        strbuf_add(out, path, (size_t)(slash + 1 - path));
+    strbuf_add_str(out, name);
+}
+
 int file_read(const char *path, size_t max, bool secret, struct strbuf *out, struct err *err)
 {
     struct stat st;

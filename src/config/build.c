@@ -68,10 +68,9 @@ static int build_listen(const struct build *b, const struct raw_config *raw, str
 /* tls/NAME beside the queue; with "" the folder itself. */
 static char *beside_queue(const struct build *b, const struct config *c, const char *name)
 {
-    const char *slash = strrchr(c->queue.path, '/');
     struct strbuf path = STRBUF_INIT;
-    strbuf_add(&path, c->queue.path, slash == NULL ? 0 : (size_t)(slash + 1 - c->queue.path));
-    strbuf_addf(&path, "tls%s%s", *name == '\0' ? "" : "/", name);
+    file_beside(c->queue.path, "tls", &path);
+    strbuf_addf(&path, "%s%s", *name == '\0' ? "" : "/", name);
     char *copy = path.failed ? NULL : arena_strdup(b->mem, strbuf_slice(&path));
     strbuf_free(&path);
     return copy;

@@ -12,17 +12,14 @@ enum { NOTE_MODE = 0600, NOTE_MAX = 64 * 1024 };
 /* Written on a worker, one after the other. */
 struct reload_note {
     struct daemon *daemon;
-    struct strbuf path;    /* as it was at the start: beside the queue that is open */
+    struct strbuf path; /* as it was at the start: beside the queue that is open */
     struct strbuf text, wanted;
     bool under_way, again;
 };
 
 static int note_path(const struct config *c, struct strbuf *out)
 {
-    const char *slash = strrchr(c->queue.path, '/');
-    if (slash != NULL)
-        strbuf_add(out, c->queue.path, (size_t)(slash + 1 - c->queue.path));
-    strbuf_add_str(out, "reload.json");
+    file_beside(c->queue.path, "reload.json", out);
     return out->failed ? -1 : 0;
 }
 

@@ -12,10 +12,7 @@ enum { FILE_MAX = 4 * 1024 * 1024, ROWS_MAX = 20000 };
 
 void keys_memory_path(const char *queue_path, struct strbuf *out)
 {
-    const char *slash = strrchr(queue_path, '/');
-    if (slash != NULL)
-        strbuf_add(out, queue_path, (size_t)(slash + 1 - queue_path));
-    strbuf_add_str(out, "keys.json");
+    file_beside(queue_path, "keys.json", out);
 }
 
 void keys_memory_free(struct keys_memory *m)

@@ -28,10 +28,7 @@ static struct clocks clocks_of(int64_t mono_ms, int64_t wall_ms)
 
 int submission_logins_path(const struct config *c, struct strbuf *out)
 {
-    const char *slash = strrchr(c->queue.path, '/');
-    if (slash != NULL)
-        strbuf_add(out, c->queue.path, (size_t)(slash + 1 - c->queue.path));
-    strbuf_add_str(out, "logins.json");
+    file_beside(c->queue.path, "logins.json", out);
     return out->failed ? -1 : 0;
 }
 

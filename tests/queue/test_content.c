@@ -74,6 +74,14 @@ static void expect_whole(struct rig *r, const struct queue_item *item)
 
 /* ---- from the first day to the last ---------------------------------------------------------- */
 
+/* The one that is due, to its end. */
+static void deliver(struct rig *r)
+{
+    queue_finish(r->queue, r->due[0], &delivered, 0, NULL);
+    r->n_due = 0;
+    rig_until(r, queue_length(r->queue) == 0);
+}
+
 START_TEST(only_the_owner_reads_it)
 {
     struct rig r;
@@ -94,11 +102,9 @@ END_TEST
 START_TEST(it_goes_with_the_last_recipient)
 {
     struct rig r;
-    struct queue_item *item = begin(&r);
 
-    queue_finish(r.queue, item, &delivered, 0, NULL);
-    r.n_due = 0;
-    rig_until(&r, queue_length(r.queue) == 0);
+    begin(&r);
+    deliver(&r);
     ck_assert_uint_eq(rig_files(&r), 0);
     ck_assert_int_eq(rig_sql(&r, "SELECT count(*) FROM chunk"), 0);
     rig_end(&r);
@@ -173,11 +179,9 @@ END_TEST
 START_TEST(a_folder_that_is_gone_is_made_again)
 {
     struct rig r;
-    struct queue_item *item = begin(&r);
 
-    queue_finish(r.queue, item, &delivered, 0, NULL);
-    r.n_due = 0;
-    rig_until(&r, queue_length(r.queue) == 0);
+    begin(&r);
+    deliver(&r);
     ck_assert_int_eq(rmdir(path_of(&r, "")), 0);
     ck_assert_int_eq(put(&r, "CDFGHJKLMN", BODY), QUEUE_OK);
     ck_assert(is_there(&r, "CDFGHJKLMN"));
@@ -448,9 +452,7 @@ START_TEST(version_2_is_brought_up_to_date)
     rig_read(&r, r.due[0]);
     ck_assert_uint_eq(r.content.n, 24 + 65536 * 30);
     ck_assert_slice_eq(slice_sub(strbuf_slice(&r.content), 65536 * 8 - 1, 2), "7 ");
-    queue_finish(r.queue, r.due[0], &delivered, 0, NULL);
-    r.n_due = 0;
-    rig_until(&r, queue_length(r.queue) == 0);
+    deliver(&r);
     ck_assert_int_eq(rig_sql(&r, "SELECT count(*) FROM chunk"), 0);
     rig_end(&r);
 }
