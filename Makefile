@@ -44,7 +44,7 @@ SANITIZE ?=
 CFLAGS_ALL = -std=gnu11 $(OPTIMIZE) $(WARNINGS) $(if $(SANITIZE),$(SANITIZE) -fPIE -fno-omit-frame-pointer,$(HARDENING)) \
 	-D_GNU_SOURCE -DSENDAS_VERSION='"$(VERSION)"' -Iinclude -pthread $(CFLAGS)
 LDFLAGS_ALL = -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack $(SANITIZE) -pthread $(LDFLAGS)
-LDLIBS := -lunbound -levent_openssl -levent_pthreads -levent -lssl -lcrypto -lcyaml -lyaml -lsqlite3 -lcrypt -lidn2 -lcurl -ljansson
+LDLIBS := -lunbound -levent_openssl -levent_pthreads -levent -lssl -lcrypto -lcyaml -lyaml -lsqlite3 -lcrypt -lidn2 -ljansson
 
 SOURCES := $(filter-out src/main.c,$(wildcard src/*/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(BUILD)/obj/%.o)

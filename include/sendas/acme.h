@@ -35,7 +35,8 @@ struct acme_events {
 void acme_recover(const struct config *c);
 
 /* Begins to watch over the certificate in `c` (c->tls.acme is not NULL); a first order begins by itself.  `c` stays valid
- * until the next acme_reconfigure or acme_free.  -1: out of memory. */
+ * until the next acme_reconfigure or acme_free.  -1 and the reason: out of memory, or libcurl, which is loaded only now, is not
+ * there. */
 int acme_new(const struct acme_deps *deps, const struct acme_events *events, const struct config *c, struct acme **ret,
              struct err *err);
 /* New settings (tls.acme still there), or the same once more.  An order under way for other settings ends; one that had failed is
@@ -43,6 +44,9 @@ int acme_new(const struct acme_deps *deps, const struct acme_events *events, con
 void acme_reconfigure(struct acme *a, const struct config *c);
 /* An order under way ends, and does not count as failed. */
 void acme_free(struct acme **pa);
+
+/* What libcurl says of itself; NULL when it is not there. */
+const char *acme_library_version(void);
 
 /* ---- for commands: what the daemon has noted ------------------------------------------------- */
 

@@ -680,13 +680,14 @@ int acme_new(const struct acme_deps *deps, const struct acme_events *events, con
     a->deps = *deps;
     a->events = *events;
     a->config = c;
-    a->http = acme_http_new(deps->base, deps->dns, on_http, a);
+    err_set(err, "out of memory");
+    a->http = acme_http_new(deps->base, deps->dns, on_http, a, err);
     a->due_timer = evtimer_new(deps->base, on_due, a);
     a->deadline_timer = evtimer_new(deps->base, on_deadline, a);
     if (a->http == NULL || a->due_timer == NULL || a->deadline_timer == NULL ||
         evtimer_add(a->due_timer, &at_once) < 0) {
         acme_free(&a);
-        return err_set(err, "out of memory");
+        return -1;
     }
     read_state(a);
     read_certificate(a);

@@ -2,12 +2,12 @@
  *
  * https only, no redirects, roots as configured, every response bounded in size and time.  Names are asked of our own resolver;
  * what it does not know (such as a name in /etc/hosts) libcurl looks up by the system's, in a thread of its own. */
+#include "curl.h"
 #include "internal.h"
 
 #include "sendas/dns.h"
 
 #include <arpa/inet.h>
-#include <curl/curl.h>
 #include <event2/event.h>
 #include <openssl/x509.h>
 #include <stdlib.h>
@@ -16,6 +16,7 @@
 enum { CONNECT_TIMEOUT_S = 20, TIMEOUT_S = 60, HEADERS_MAX = 64 * 1024, ADDRESSES_MAX = 8 };
 
 struct acme_http {
+    const struct acme_curl *curl;
     struct event_base *base;
     struct dns *dns;
     void (*done)(void *ctx, const struct acme_response *r, const char *why);
@@ -43,10 +44,10 @@ static void finish(struct acme_http *h, const char *trouble)
     event_active(h->finished, 0, 0); /* not from within a callback of libcurl's */
 }
 
-static const char *header_of(CURL *easy, const char *name)
+static const char *header_of(const struct acme_http *h, const char *name)
 {
     struct curl_header *header;
-    return curl_easy_header(easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : "";
+    return h->curl->easy_header(h->easy, name, 0, CURLH_HEADER, -1, &header) == CURLHE_OK ? header->value : "";
 }
 
 static void stop(struct acme_http *h)
@@ -57,7 +58,7 @@ static void stop(struct acme_http *h)
         h->queries[i] = NULL;
     }
     if (h->running)
-        curl_multi_remove_handle(h->multi, h->easy);
+        h->curl->multi_remove_handle(h->multi, h->easy);
     h->running = false;
 }
 
@@ -72,17 +73,19 @@ static void on_finished(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     stop(h);
     if (h->trouble != NULL || h->result != CURLE_OK) {
-        const char *why = h->trouble != NULL ? h->trouble : h->why[0] != '\0' ? h->why : curl_easy_strerror(h->result);
+        const char *why = h->trouble != NULL  ? h->trouble
+                          : h->why[0] != '\0' ? h->why
+                                              : h->curl->easy_strerror(h->result);
         h->done(h->ctx, NULL, why);
         return;
     }
-    curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+    h->curl->easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
     r.status = status > 0 ? (unsigned)status : 0;
-    r.nonce = header_of(h->easy, "Replay-Nonce");
-    r.location = header_of(h->easy, "Location");
+    r.nonce = header_of(h, "Replay-Nonce");
+    r.location = header_of(h, "Location");
     r.body = strbuf_slice(&h->body);
-    if (curl_easy_header(h->easy, "Retry-After", 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
-        curl_easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK)
+    if (h->curl->easy_header(h->easy, "Retry-After", 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
+        h->curl->easy_getinfo(h->easy, CURLINFO_RETRY_AFTER, &wait) == CURLE_OK)
         r.retry_after_s = wait; /* seconds, or a date (RFC 9110 10.2.3) */
     h->done(h->ctx, &r, NULL);
 }
@@ -94,7 +97,7 @@ static void look(struct acme_http *h)
     CURLMsg *message;
     int left;
 
-    while ((message = curl_multi_info_read(h->multi, &left)) != NULL)
+    while ((message = h->curl->multi_info_read(h->multi, &left)) != NULL)
         if (message->msg == CURLMSG_DONE) {
             h->result = message->data.result;
             finish(h, h->trouble);
@@ -106,7 +109,7 @@ static void on_socket_event(evutil_socket_t fd, short what, void *arg)
     struct acme_http *h = arg;
     int running;
 
-    curl_multi_socket_action(
+    h->curl->multi_socket_action(
         h->multi, fd, ((what & EV_READ) != 0 ? CURL_CSELECT_IN : 0) | ((what & EV_WRITE) != 0 ? CURL_CSELECT_OUT : 0),
         &running);
     look(h);
@@ -118,7 +121,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     int running;
 
     (void)fd, (void)what;
-    curl_multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    h->curl->multi_socket_action(h->multi, CURL_SOCKET_TIMEOUT, 0, &running);
     look(h);
 }
 
@@ -139,7 +142,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *ha
         if (event == NULL || event_add(event, NULL) < 0)
             finish(h, "out of memory");
     }
-    curl_multi_assign(h->multi, fd, event);
+    h->curl->multi_assign(h->multi, fd, event);
     return 0;
 }
 
@@ -186,20 +189,21 @@ static int set_bounds(struct acme_http *h)
 {
     CURL *e = h->easy;
 
-    return curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https") != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_TIMEOUT, (long)TIMEOUT_S) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_QUICK_EXIT, 1L) != CURLE_OK || /* never waits for a resolver's thread */
-                   curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_WRITEDATA, h) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_HEADERDATA, h) != CURLE_OK ||
-                   curl_easy_setopt(e, CURLOPT_ERRORBUFFER, h->why) != CURLE_OK
+    return h->curl->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "https") != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_TIMEOUT_S) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_TIMEOUT, (long)TIMEOUT_S) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_QUICK_EXIT, 1L) !=
+                       CURLE_OK || /* never waits for a resolver's thread */
+                   h->curl->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_WRITEDATA, h) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_HEADERDATA, h) != CURLE_OK ||
+                   h->curl->easy_setopt(e, CURLOPT_ERRORBUFFER, h->why) != CURLE_OK
                ? -1
                : 0;
 }
@@ -211,8 +215,8 @@ static int set_roots(struct acme_http *h, const char *ca_file)
 
     if (file == NULL || *file == '\0')
         return 0;
-    return curl_easy_setopt(h->easy, CURLOPT_CAINFO, file) != CURLE_OK ||
-                   curl_easy_setopt(h->easy, CURLOPT_CAPATH, NULL) != CURLE_OK
+    return h->curl->easy_setopt(h->easy, CURLOPT_CAINFO, file) != CURLE_OK ||
+                   h->curl->easy_setopt(h->easy, CURLOPT_CAPATH, NULL) != CURLE_OK
                ? -1
                : 0;
 }
@@ -222,7 +226,7 @@ static int add_header(struct acme_http *h, const char *name, const char *value)
     struct strbuf line = STRBUF_INIT;
 
     strbuf_addf(&line, "%s: %s", name, value);
-    struct curl_slist *more = line.failed ? NULL : curl_slist_append(h->headers, strbuf_str(&line));
+    struct curl_slist *more = line.failed ? NULL : h->curl->slist_append(h->headers, strbuf_str(&line));
     strbuf_free(&line);
     if (more == NULL)
         return -1;
@@ -236,37 +240,37 @@ static int set_request(struct acme_http *h, const struct acme_request *r)
     int rc = 0;
 
     /* RFC 8555 6.1: a client names itself. */
-    if (curl_easy_setopt(e, CURLOPT_URL, r->url) != CURLE_OK ||
-        curl_easy_setopt(e, CURLOPT_USERAGENT, "sendas/" SENDAS_VERSION) != CURLE_OK)
+    if (h->curl->easy_setopt(e, CURLOPT_URL, r->url) != CURLE_OK ||
+        h->curl->easy_setopt(e, CURLOPT_USERAGENT, "sendas/" SENDAS_VERSION) != CURLE_OK)
         return -1;
     if (r->method == ACME_HEAD)
-        rc = curl_easy_setopt(e, CURLOPT_NOBODY, 1L) != CURLE_OK;
+        rc = h->curl->easy_setopt(e, CURLOPT_NOBODY, 1L) != CURLE_OK;
     if (r->method == ACME_POST)
-        rc = curl_easy_setopt(e, CURLOPT_POST, 1L) != CURLE_OK ||
-             curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)h->request_body.n) != CURLE_OK ||
-             curl_easy_setopt(e, CURLOPT_POSTFIELDS, strbuf_str(&h->request_body)) != CURLE_OK ||
+        rc = h->curl->easy_setopt(e, CURLOPT_POST, 1L) != CURLE_OK ||
+             h->curl->easy_setopt(e, CURLOPT_POSTFIELDSIZE, (long)h->request_body.n) != CURLE_OK ||
+             h->curl->easy_setopt(e, CURLOPT_POSTFIELDS, strbuf_str(&h->request_body)) != CURLE_OK ||
              add_header(h, "Content-Type", "application/jose+json") < 0;
     if (rc == 0 && r->accept != NULL)
         rc = add_header(h, "Accept", r->accept) < 0;
-    return rc != 0 || curl_easy_setopt(e, CURLOPT_HTTPHEADER, h->headers) != CURLE_OK ? -1 : 0;
+    return rc != 0 || h->curl->easy_setopt(e, CURLOPT_HTTPHEADER, h->headers) != CURLE_OK ? -1 : 0;
 }
 
 static int split_url(struct acme_http *h, const char *url)
 {
-    CURLU *u = curl_url();
+    CURLU *u = h->curl->url();
     char *host = NULL, *port = NULL;
-    bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
-              curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
+    bool ok = u != NULL && h->curl->url_set(u, CURLUPART_URL, url, 0) == CURLUE_OK &&
+              h->curl->url_get(u, CURLUPART_HOST, &host, 0) == CURLUE_OK &&
+              h->curl->url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT) == CURLUE_OK &&
               strlen(host) < sizeof(h->host) && strlen(port) < sizeof(h->port);
 
     if (ok) {
         snprintf(h->host, sizeof(h->host), "%s", host);
         snprintf(h->port, sizeof(h->port), "%s", port);
     }
-    curl_free(host);
-    curl_free(port);
-    curl_url_cleanup(u);
+    h->curl->free(host);
+    h->curl->free(port);
+    h->curl->url_cleanup(u);
     return ok ? 0 : -1;
 }
 
@@ -276,12 +280,12 @@ static void begin(struct acme_http *h)
 
     if (h->n_found > 0) {
         strbuf_addf(&line, "%s:%s:%s", h->host, h->port, strbuf_str(&h->found));
-        h->addresses = line.failed ? NULL : curl_slist_append(NULL, strbuf_str(&line));
+        h->addresses = line.failed ? NULL : h->curl->slist_append(NULL, strbuf_str(&line));
         if (h->addresses != NULL)
-            curl_easy_setopt(h->easy, CURLOPT_RESOLVE, h->addresses);
+            h->curl->easy_setopt(h->easy, CURLOPT_RESOLVE, h->addresses);
     }
     strbuf_free(&line);
-    if (curl_multi_add_handle(h->multi, h->easy) != CURLM_OK)
+    if (h->curl->multi_add_handle(h->multi, h->easy) != CURLM_OK)
         finish(h, "out of memory");
     else
         h->running = true;
@@ -324,9 +328,9 @@ static void clear(struct acme_http *h)
     stop(h);
     event_del(h->finished);
     if (h->easy != NULL)
-        curl_easy_reset(h->easy);
-    curl_slist_free_all(h->headers);
-    curl_slist_free_all(h->addresses);
+        h->curl->easy_reset(h->easy);
+    h->curl->slist_free_all(h->headers);
+    h->curl->slist_free_all(h->addresses);
     h->headers = h->addresses = NULL;
     strbuf_free(&h->request_body);
     strbuf_reset(&h->body);
@@ -342,13 +346,13 @@ static int open_multi(struct acme_http *h)
 {
     if (h->multi != NULL)
         return 0;
-    h->easy = curl_easy_init();
-    h->multi = curl_multi_init();
+    h->easy = h->curl->easy_init();
+    h->multi = h->curl->multi_init();
     return h->easy == NULL || h->multi == NULL ||
-                   curl_multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
-                   curl_multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
-                   curl_multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted) != CURLM_OK ||
-                   curl_multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) != CURLM_OK
+                   h->curl->multi_setopt(h->multi, CURLMOPT_SOCKETFUNCTION, on_socket) != CURLM_OK ||
+                   h->curl->multi_setopt(h->multi, CURLMOPT_SOCKETDATA, h) != CURLM_OK ||
+                   h->curl->multi_setopt(h->multi, CURLMOPT_TIMERFUNCTION, on_timeout_wanted) != CURLM_OK ||
+                   h->curl->multi_setopt(h->multi, CURLMOPT_TIMERDATA, h) != CURLM_OK
                ? -1
                : 0;
 }
@@ -372,24 +376,29 @@ void acme_http_rest(struct acme_http *h)
 {
     clear(h);
     if (h->easy != NULL)
-        curl_easy_cleanup(h->easy);
+        h->curl->easy_cleanup(h->easy);
     if (h->multi != NULL)
-        curl_multi_cleanup(h->multi);
+        h->curl->multi_cleanup(h->multi);
     h->easy = NULL;
     h->multi = NULL;
     evtimer_del(h->timer);
 }
 
 struct acme_http *acme_http_new(struct event_base *base, struct dns *dns,
-                                void (*done)(void *ctx, const struct acme_response *r, const char *why), void *ctx)
+                                void (*done)(void *ctx, const struct acme_response *r, const char *why), void *ctx,
+                                struct err *err)
 {
-    struct acme_http *h = calloc(1, sizeof(*h));
+    const struct acme_curl *curl = acme_curl(err);
+    struct acme_http *h = curl != NULL ? calloc(1, sizeof(*h)) : NULL;
 
-    if (h == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+    if (curl == NULL)
+        return NULL;
+    err_set(err, "out of memory");
+    if (h == NULL || curl->global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         free(h);
         return NULL;
     }
-    *h = (struct acme_http){.base = base, .dns = dns, .done = done, .ctx = ctx};
+    *h = (struct acme_http){.curl = curl, .base = base, .dns = dns, .done = done, .ctx = ctx};
     h->body.max = ACME_BODY_MAX;
     h->timer = evtimer_new(base, on_timer, h);
     h->finished = event_new(base, -1, 0, on_finished, h);
@@ -413,6 +422,6 @@ void acme_http_free(struct acme_http **ph)
         event_free(h->finished);
     strbuf_free(&h->body);
     strbuf_free(&h->found);
+    h->curl->global_cleanup();
     free(h);
-    curl_global_cleanup();
 }

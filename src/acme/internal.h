@@ -5,7 +5,7 @@
  *   document.c   what an authority says, read strictly store.c      the files, written on a worker
  *   order.c      an order as a state machine (pure)    schedule.c   when (pure), and state.json
  *   name.c       is the host name in DNS?              status.c     what commands are told
- *   acme.c       brings them together */
+ *   acme.c       brings them together                   curl.c       libcurl, loaded when it is needed */
 #ifndef SENDAS_ACME_INTERNAL_H
 #define SENDAS_ACME_INTERNAL_H
 
@@ -262,9 +262,11 @@ void acme_save_free(struct acme_save **ps);
 /* ---- http.c ---------------------------------------------------------------------------------- */
 
 struct acme_http;
-/* done(ctx, response, NULL), or done(ctx, NULL, why): from the loop, never before acme_http_start returns; may start another. */
+/* done(ctx, response, NULL), or done(ctx, NULL, why): from the loop, never before acme_http_start returns; may start another.
+ * NULL and the reason without memory, or without libcurl. */
 struct acme_http *acme_http_new(struct event_base *base, struct dns *dns,
-                                void (*done)(void *ctx, const struct acme_response *r, const char *why), void *ctx);
+                                void (*done)(void *ctx, const struct acme_response *r, const char *why), void *ctx,
+                                struct err *err);
 /* One at a time.  `ca_file`: "" = the system's roots.  Takes over the request's body. */
 void acme_http_start(struct acme_http *h, struct acme_request *r, const char *ca_file);
 /* Ends what is under way, without done(), and closes connections. */

@@ -1,7 +1,8 @@
 /* `sendas version`: ours, and what the libraries we run with say of themselves (not what we were built with). */
 #include "internal.h"
 
-#include <curl/curl.h>
+#include "sendas/acme.h"
+
 #include <cyaml/cyaml.h>
 #include <event2/event.h>
 #include <gnu/libc-version.h>
@@ -29,7 +30,7 @@ int cli_version(const struct cli_args *args)
     print_library("libcyaml", cyaml_version_str);
     print_library("libyaml", yaml_get_version_string());
     print_library("libidn2", idn2_check_version(NULL));
-    print_library("libcurl", curl_version_info(CURLVERSION_NOW)->version);
+    print_library("libcurl", acme_library_version());
     print_library("jansson", jansson_version_str());
     print_library("glibc", gnu_get_libc_version());
     return CLI_OK;
