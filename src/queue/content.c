@@ -166,7 +166,7 @@ void *keeper_run(void *arg)
 
     requests_init(&taken);
     requests_init(&failed);
-    while (lane_take(&k->lane, &taken, -1, false) || taken.head != NULL)
+    while (lane_take(&k->lane, &taken, -1) || taken.head != NULL)
         for (struct request *r; (r = requests_pop(&taken)) != NULL;) {
             if (keep(k, (struct put *)r) == 0) {
                 lane_submit(k->writer, r);

@@ -360,8 +360,6 @@ struct lane {
     pthread_cond_t wake;
     struct requests waiting, done; /* under the mutex, as is: */
     bool stopping;
-    bool urgent;  /* something that waits is */
-    bool patient; /* its thread waits for what is urgent, or for its time */
     struct loop_notifier *notifier;
 };
 
@@ -369,11 +367,11 @@ struct lane {
 int lane_init(struct lane *l, struct event_base *base, void (*on_loop)(void *ctx), void *ctx, struct err *err);
 int lane_start(struct lane *l, const char *name, void *(*run)(void *ctx), void *ctx, struct err *err);
 void lane_submit(struct lane *l, struct request *r);
-/* The same for what is not urgent: it does not wake a lane that is patient. */
-void lane_submit_later(struct lane *l, struct request *r);
+/* The same for a list, which is empty then: the thread is woken once. */
+void lane_submit_all(struct lane *l, struct requests *all);
 /* On the lane's thread: moves what waits into `to`, after waiting for at most `timeout_ms` (-1: for ever) when there is
- * nothing; `patient`: only what is urgent ends the wait.  False when the lane is to stop and nothing is left. */
-bool lane_take(struct lane *l, struct requests *to, int64_t timeout_ms, bool patient);
+ * nothing.  False when the lane is to stop and nothing is left. */
+bool lane_take(struct lane *l, struct requests *to, int64_t timeout_ms);
 void lane_post(struct lane *l, struct requests *done);
 void lane_take_done(struct lane *l, struct requests *to);
 /* Lets the thread finish what waits and joins it. */
@@ -386,9 +384,8 @@ struct writer {
     char *path;
     const char *folder; /* the keeper's */
     int64_t next_row;
-    struct requests backlog;  /* taken, in no group yet */
-    struct requests carried;  /* finishes that could not be committed, oldest first: tried again until they can */
-    int64_t company_until_ms; /* outcomes alone wait until then; 0 = none does */
+    struct requests backlog; /* taken, in no group yet */
+    struct requests carried; /* finishes that could not be committed, oldest first: tried again until they can */
     int64_t carried_until_ms, tidy_at_ms, complained_ms, copy_at_ms;
     atomic_int log_pages;      /* LOG_PAGES; tests take less */
     int64_t wall_less_mono_ms; /* changes when somebody sets the clock */
@@ -445,6 +442,9 @@ struct queue {
     struct event *watch;
     struct request look;
     bool looking, look_again; /* `look` is at the writer; and has to go once more */
+    struct requests outcomes; /* items that have come back, on their way to the writer */
+    size_t n_outcomes;
+    struct event *company;
     struct keeper keeper;
     struct writer writer;
     struct reader reader;

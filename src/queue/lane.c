@@ -47,7 +47,7 @@ int lane_init(struct lane *l, struct event_base *base, void (*on_loop)(void *ctx
 
     requests_init(&l->waiting);
     requests_init(&l->done);
-    l->stopping = l->started = l->urgent = l->patient = false;
+    l->stopping = l->started = false;
     l->notifier = loop_notifier_new(base, on_loop, ctx);
     if (l->notifier == NULL)
         return err_set(err, "out of memory or descriptors");
@@ -75,25 +75,25 @@ int lane_start(struct lane *l, const char *name, void *(*run)(void *ctx), void *
     return 0;
 }
 
-static void submit(struct lane *l, struct request *r, bool urgent)
+void lane_submit_all(struct lane *l, struct requests *all)
 {
+    if (all->head == NULL)
+        return;
     pthread_mutex_lock(&l->mutex);
-    bool wake = l->patient ? urgent : l->waiting.head == NULL;
-    requests_push(&l->waiting, r);
-    l->urgent = l->urgent || urgent;
+    bool was_empty = l->waiting.head == NULL;
+    requests_move(&l->waiting, all);
     pthread_mutex_unlock(&l->mutex);
-    if (wake) /* without the mutex, for which the thread would only wait again */
+    if (was_empty) /* without the mutex, for which the thread would only wait again */
         pthread_cond_signal(&l->wake);
 }
 
 void lane_submit(struct lane *l, struct request *r)
 {
-    submit(l, r, true);
-}
+    struct requests one;
 
-void lane_submit_later(struct lane *l, struct request *r)
-{
-    submit(l, r, false);
+    requests_init(&one);
+    requests_push(&one, r);
+    lane_submit_all(l, &one);
 }
 
 static struct timespec deadline_in(int64_t ms)
@@ -110,19 +110,17 @@ static struct timespec deadline_in(int64_t ms)
     return t;
 }
 
-bool lane_take(struct lane *l, struct requests *to, int64_t timeout_ms, bool patient)
+bool lane_take(struct lane *l, struct requests *to, int64_t timeout_ms)
 {
     struct timespec deadline = deadline_in(timeout_ms > 0 ? timeout_ms : 0);
 
     pthread_mutex_lock(&l->mutex);
-    l->patient = patient;
-    while (!(patient ? l->urgent : l->waiting.head != NULL) && !l->stopping && timeout_ms != 0) {
+    while (l->waiting.head == NULL && !l->stopping && timeout_ms != 0) {
         if (timeout_ms < 0)
             pthread_cond_wait(&l->wake, &l->mutex);
         else if (pthread_cond_timedwait(&l->wake, &l->mutex, &deadline) == ETIMEDOUT)
             break;
     }
-    l->patient = l->urgent = false;
     bool more = l->waiting.head != NULL || !l->stopping;
     requests_move(to, &l->waiting);
     pthread_mutex_unlock(&l->mutex);

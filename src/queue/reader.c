@@ -44,7 +44,7 @@ void *reader_run(void *arg)
 
     requests_init(&taken);
     requests_init(&done);
-    while (lane_take(&r->lane, &taken, -1, false) || taken.head != NULL)
+    while (lane_take(&r->lane, &taken, -1) || taken.head != NULL)
         for (struct request *request; (request = requests_pop(&taken)) != NULL;) {
             int rc = answer(r, request);
             if (rc != SQLITE_OK)

@@ -11,7 +11,6 @@
 
 enum {
     CARRY_MS = 1000,
-    COMPANY_MS = 5,
     TIDY_MS = 60 * 1000,
     TIDY_MORE_MS = 500,
     TIDY_BATCH = 100,
@@ -306,27 +305,6 @@ static int64_t patience(const struct writer *w)
     return left > 0 ? left : 0;
 }
 
-/* Outcomes that wait alone are not urgent, as nobody waits for them: they are given a moment for a message to come, whose
- * commit and sync then serve for both.  How long what waits may wait; 0 = not at all.  With one session, one message
- * after the other, 1.85 syncs a message became 1.02, and its CPU 7 % less. */
-static int64_t company_ms(struct writer *w)
-{
-    const struct request *r = w->backlog.head;
-
-    while (r != NULL && r->kind == REQUEST_FINISH)
-        r = r->next;
-    if (r != NULL || w->backlog.head == NULL) {
-        w->company_until_ms = 0;
-        return 0;
-    }
-    if (w->company_until_ms == 0)
-        w->company_until_ms = clock_mono_ms() + COMPANY_MS;
-    int64_t left = w->company_until_ms - clock_mono_ms();
-    if (left <= 0)
-        w->company_until_ms = 0;
-    return left > 0 ? left : 0;
-}
-
 /* At the end only: these outcomes are lost, and what was delivered will be so again. */
 static void drop_carried(struct writer *w)
 {
@@ -350,10 +328,7 @@ void *writer_run(void *arg)
     w->tidy_at_ms = clock_mono_ms() + TIDY_MORE_MS;
     while (more || w->backlog.head != NULL) {
         struct requests group;
-        int64_t company = 0;
-        do
-            more = lane_take(&w->lane, &w->backlog, company > 0 ? company : patience(w), company > 0);
-        while (more && (company = company_ms(w)) > 0);
+        more = lane_take(&w->lane, &w->backlog, patience(w));
         collect(w, &group, !more);
         commit_group(w, &group);
         if (w->backlog.head == NULL && more)
