@@ -6,35 +6,40 @@
 #include <dlfcn.h>
 #include <string.h>
 
-enum { CURL_SONAME_VERSION = 4 }; /* since 2006; it changes with the ABI */
+static const char soname[] = "libcurl.so.4"; /* since 2006: it changes with the ABI */
+
+static const struct {
+    const char *name;
+    size_t at;
+} functions[] = {
+#define ENTRY(function) {"curl_" #function, offsetof(struct acme_curl, function)},
+    ACME_CURL_FUNCTIONS(ENTRY)
+#undef ENTRY
+};
 
 const struct acme_curl *acme_curl(struct err *err)
 {
-    static struct acme_curl functions;
-    static bool loaded;
+    static struct acme_curl curl;
+    static void *library;
 
-    if (loaded)
-        return &functions;
-    char name[32];
-    snprintf(name, sizeof(name), "libcurl.so.%d", CURL_SONAME_VERSION);
-    void *library = dlopen(name, RTLD_NOW | RTLD_LOCAL);
-    if (library == NULL) {
+    if (library != NULL)
+        return &curl;
+    void *opened = dlopen(soname, RTLD_NOW | RTLD_LOCAL);
+    if (opened == NULL) {
         err_set(err, "tls.acme needs libcurl: %s", dlerror());
         return NULL;
     }
-#define LOAD(function)                                                                                                 \
-    void *p_##function = dlsym(library, "curl_" #function);                                                            \
-    if (p_##function == NULL) {                                                                                        \
-        err_set(err, "tls.acme needs a newer libcurl: %s", dlerror());                                                 \
-        dlclose(library);                                                                                              \
-        return NULL;                                                                                                   \
-    }                                                                                                                  \
-    memcpy(&functions.function, &p_##function,                                                                         \
-           sizeof(p_##function)); /* ISO C has no cast from an object to a function */
-    ACME_CURL_FUNCTIONS(LOAD)
-#undef LOAD
-    loaded = true;
-    return &functions;
+    for (size_t i = 0; i < ARRAY_LEN(functions); i++) {
+        void *p = dlsym(opened, functions[i].name);
+        if (p == NULL) {
+            err_set(err, "tls.acme needs a newer libcurl: %s", dlerror());
+            dlclose(opened);
+            return NULL;
+        }
+        memcpy((char *)&curl + functions[i].at, &p, sizeof(p)); /* ISO C has no cast from a datum to a function */
+    }
+    library = opened;
+    return &curl;
 }
 
 const char *acme_library_version(void)
