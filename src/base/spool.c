@@ -155,6 +155,11 @@ int spool_link(const struct spool *s, const char *path)
     return linkat(AT_FDCWD, mine, AT_FDCWD, path, AT_SYMLINK_FOLLOW);
 }
 
+void spool_write_out(const struct spool *s)
+{
+    sync_file_range(s->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
+
 int spool_sync(const struct spool *s)
 {
     struct stat st;

@@ -1,10 +1,5 @@
-/* content.c - large bodies, beside the database.
- *
- * A body that did not fit into its spool's memory is in a file already.  That file is given the name of its message, in
- * the folder `path`-content; it is synced, and so is the folder; and only then its row is committed.  Its octets are never
- * copied.  What stands in the folder and in no row is left over from a crash, and goes with the next start.
- *
- * A thread of its own does this, so that the sync of a large body holds up no other commit. */
+/* content.c - large bodies, in files beside the database (how they come there: keeper.c): being read, going, and what a
+ * crash left of them, which stands in the folder and in no row. */
 #include "internal.h"
 
 #include <dirent.h>
@@ -15,8 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-enum { COMPLAIN_MS = 10 * 1000 };
 
 char *content_folder(const char *path)
 {
@@ -31,8 +24,7 @@ static bool is_id(const char *text)
     return strlen(text) == QUEUE_ID_LEN && strspn(text, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") == (size_t)QUEUE_ID_LEN;
 }
 
-/* Where the body of the message is; -1 and errno.  Needs no memory: what failed for the lack of it is cleared away. */
-static int file_of(const char *folder, const char *id, char name[PATH_MAX])
+int content_file(const char *folder, const char *id, char name[PATH_MAX])
 {
     if (is_id(id) && snprintf(name, PATH_MAX, "%s/%s", folder, id) < PATH_MAX)
         return 0;
@@ -44,7 +36,7 @@ void content_drop(const char *folder, const char *id)
 {
     char name[PATH_MAX];
 
-    if (file_of(folder, id, name) == 0)
+    if (content_file(folder, id, name) == 0)
         unlink(name);
 }
 
@@ -56,126 +48,6 @@ void content_drop_all(const char *folder, struct strbuf *ids)
         content_drop(folder, id);
     }
     strbuf_reset(ids);
-}
-
-/* ---- a body comes in ------------------------------------------------------------------------- */
-
-/* The folder, and its name on the disk: once in the life of a daemon, and when somebody has taken it away. */
-static int make_folder(struct keeper *k)
-{
-    bool made = mkdir(k->folder, 0700) == 0;
-
-    if (!made && errno != EEXIST)
-        return -1;
-    if (damage_sync_directory(k->folder) == 0) {
-        k->has_folder = true;
-        return 0;
-    }
-    int cause = errno;
-    if (made)
-        rmdir(k->folder); /* a sync that failed is not just repeated: the next one is of another folder */
-    errno = cause;
-    return -1;
-}
-
-static int name_it(struct keeper *k, struct spool *body, const char *name)
-{
-    if (!k->has_folder && make_folder(k) < 0)
-        return -1;
-    if (spool_link(body, name) == 0)
-        return 0;
-    if (errno != ENOENT || make_folder(k) < 0)
-        return -1;
-    return spool_link(body, name);
-}
-
-/* Does it say that the disk fails, or the system, and not that this one cannot give a name to such a file? */
-static bool is_failure(int cause)
-{
-    switch (cause) {
-    case ENOSPC:
-    case EDQUOT:
-    case EROFS:
-    case EIO:
-    case ENOMEM:
-    case EMFILE:
-    case ENFILE:
-    case EEXIST:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* 0; 1: not as a file; -1 and errno: then nothing is left.  Who made a name has to sync it, or to take it away: when a
- * sync failed, nobody knows what the next one of the same folder is worth to the names that were there. */
-static int keep_as(struct keeper *k, struct spool *body, const char *name)
-{
-    if (spool_flush(body) < 0)
-        return -1;
-    if (name_it(k, body, name) < 0)
-        return is_failure(errno) ? -1 : 1;
-    if (spool_sync(body) == 0 && damage_sync_directory(name) == 0)
-        return 0;
-    int cause = errno;
-    unlink(name);
-    errno = cause;
-    return -1;
-}
-
-/* Told now and then, not for each of a thousand messages. */
-static void complain(struct keeper *k, int cause)
-{
-    int64_t now = clock_mono_ms();
-
-    if (k->ailing && now < k->complained_ms + COMPLAIN_MS)
-        return;
-    k->ailing = true;
-    k->complained_ms = now;
-    log_event(LOG_LEVEL_ERROR, "store", LOG_STR("path", k->folder), LOG_STR("reason", "a file cannot be stored"),
-              LOG_STR("cause", strerror(cause)));
-}
-
-static void recovered(struct keeper *k)
-{
-    if (!k->ailing)
-        return;
-    k->ailing = false;
-    log_event(LOG_LEVEL_INFO, "store", LOG_STR("path", k->folder), LOG_STR("reason", "works again"));
-}
-
-static int keep(struct keeper *k, struct put *p)
-{
-    char name[PATH_MAX];
-    int rc = file_of(k->folder, p->m.id, name) == 0 ? keep_as(k, p->m.body, name) : 1, cause = errno;
-
-    p->in_file = rc == 0;
-    if (rc >= 0) {
-        recovered(k);
-        return 0;
-    }
-    p->status = cause == EEXIST ? QUEUE_FAILED : QUEUE_FULL;
-    complain(k, cause);
-    return -1;
-}
-
-void *keeper_run(void *arg)
-{
-    struct keeper *k = arg;
-    struct requests taken, failed;
-
-    requests_init(&taken);
-    requests_init(&failed);
-    while (lane_take(&k->lane, &taken, -1) || taken.head != NULL)
-        for (struct request *r; (r = requests_pop(&taken)) != NULL;) {
-            if (keep(k, (struct put *)r) == 0) {
-                lane_submit(k->writer, r);
-                continue;
-            }
-            requests_push(&failed, r);
-            lane_post(&k->lane, &failed);
-        }
-    return NULL;
 }
 
 /* ---- reading --------------------------------------------------------------------------------- */
@@ -198,7 +70,7 @@ static int code_of(int cause)
 int content_read(const char *folder, const char *id, uint64_t at, char *to, size_t n)
 {
     char name[PATH_MAX];
-    int fd = file_of(folder, id, name) == 0 ? open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
+    int fd = content_file(folder, id, name) == 0 ? open(name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW) : -1;
     int rc = fd < 0 ? code_of(errno) : SQLITE_OK;
 
     while (rc == SQLITE_OK && n > 0) {

@@ -12,6 +12,7 @@
  *   store.c     a message comes in, its outcomes, housekeeping; all inside the transaction of the caller
  *   load.c      a message comes back: envelope, recipients, content
  *   statements.c  the statements themselves
+ *   keeper.c    the lane that gives files of large bodies their names
  *   content.c   large bodies, in files beside the database
  *   sum.c       sums of content: of a chunk, and of all of them
  *   schema.c    the file: opening, pragmas, migrations
@@ -29,6 +30,7 @@
 
 #include "sendas/queue.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
@@ -498,6 +500,8 @@ void control_apply(struct queue *q, struct notice *n);
 
 /* The folder of the queue at `path`: malloc'ed, or NULL. */
 char *content_folder(const char *path);
+/* Where the body of the message is; -1 and errno.  Needs no memory: what failed for the lack of it is cleared away. */
+int content_file(const char *folder, const char *id, char name[PATH_MAX]);
 /* n octets of the body from `at` on.  SQLITE_NOTFOUND when there is no such file, SQLITE_CORRUPT when it is too short. */
 int content_read(const char *folder, const char *id, uint64_t at, char *to, size_t n);
 /* Removes the file, if there is one.  One that cannot be removed goes with the next start. */

@@ -490,10 +490,18 @@ static void by_hand(void)
         record->messages[REMOVED].removed = true;
 }
 
+/* What is large among them is kept together, whatever the threads do. */
 static void put_and_wait(int from, int to)
 {
+    struct keeper *k = &rig.queue->keeper;
+
+    lane_stop(&k->lane);
     for (int i = from; i < to; i++)
         put(i, NULL, 0);
+    keeper_run(k); /* what waits */
+    k->lane.stopping = false;
+    if (lane_start(&k->lane, "keeper", keeper_run, k, NULL) < 0)
+        give_up("no thread");
     for (int i = from; i < to; i++)
         work_until(record->messages[i].answered);
     if (mode->killed && faults.injected > 0) {

@@ -176,6 +176,38 @@ START_TEST(what_is_not_stored_leaves_none)
 }
 END_TEST
 
+/* Those that waited together share a commit; the one whose name is taken fails, and no other. */
+START_TEST(kept_together_each_for_itself)
+{
+    static const char *const ids[] = {"BCDFGHJKLM", "CDFGHJKLMN", "DFGHJKLMNP"};
+    struct rig r;
+    struct rig_message m[ARRAY_LEN(ids)];
+    struct stat st;
+
+    rig_begin(&r);
+    log_to(fopen("/dev/null", "w"));
+    ck_assert_int_eq(mkdir(path_of(&r, ""), 0700), 0);
+    ck_assert_int_eq(file_write(path_of(&r, ids[1]), SLICE("of somebody else"), 0600, NULL), 0);
+    lane_stop(&r.queue->keeper.lane);
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        rig_message(&m[i], ids[i], one);
+        m[i].m.body = body_of(r.dir, BODY);
+        queue_put(r.queue, &m[i].m, rig_on_put, &r);
+    }
+    size_t commits = queue_commits(r.queue);
+    keeper_run(&r.queue->keeper);
+    rig_until(&r, rig_answers(&r) == ARRAY_LEN(ids));
+    ck_assert_uint_eq(r.answered[QUEUE_OK], 2);
+    ck_assert_uint_eq(r.answered[QUEUE_FAILED], 1);
+    ck_assert_uint_eq(queue_commits(r.queue), commits + 1);
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        ck_assert(stat(path_of(&r, ids[i]), &st) == 0 && (st.st_size == BODY) == (i != 1));
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        spool_free(&m[i].m.body);
+    rig_end(&r);
+}
+END_TEST
+
 START_TEST(a_folder_that_is_gone_is_made_again)
 {
     struct rig r;
@@ -469,6 +501,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, it_goes_with_a_bounce_and_stays_with_a_failure);
     tcase_add_test(tc, it_goes_when_it_is_removed);
     tcase_add_test(tc, what_is_not_stored_leaves_none);
+    tcase_add_test(tc, kept_together_each_for_itself);
     tcase_add_test(tc, a_folder_that_is_gone_is_made_again);
     tcase_add_test(tc, what_cannot_be_there_is_in_the_table);
     tcase_add_loop_test(tc, what_is_damaged_is_not_sent, 0, ARRAY_LEN(damages));
