@@ -12,7 +12,7 @@ enum config_prefer { CONFIG_PREFER_IPV4 = 0, CONFIG_PREFER_IPV6, CONFIG_PREFER_A
 enum config_encode { CONFIG_ENCODE_AUTO = 0, CONFIG_ENCODE_NEVER };
 enum config_delivery_tls { CONFIG_DELIVERY_OPPORTUNISTIC = 0, CONFIG_DELIVERY_REQUIRED };
 
-enum { CONFIG_PUBLIC_MAX = 16 };
+enum { CONFIG_PUBLIC_MAX = 16, CONFIG_IP_MAX = 46 };
 
 struct config_listener {
     char *address; /* a numeric IPv4 or IPv6 address; "::" is both families */
@@ -144,6 +144,10 @@ struct config_key_change {
  * say what it said before but for the changes, then it replaces the file at once.  -1 and the reason; then the file is
  * as it was, and *editable is false when its layout is the reason. */
 int config_edit(const char *path, const struct config_key_change *v, size_t n, bool *editable, struct err *err);
+/* The numeric address and the port of admin.listen; false when it is off. */
+bool config_admin_address(const struct config *c, char address[CONFIG_IP_MAX], uint16_t *port);
+/* Does admin.listen name an address that other machines may reach? */
+bool config_admin_exposed(const struct config *c);
 /* "active", "waiting", "retired" */
 const char *config_key_state_name(enum config_key_state state);
 /* The member of a dkim list that `change` adds: "{selector: s2, key: "/path", state: waiting, since: 2026-11-21}". */

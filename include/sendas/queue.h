@@ -104,6 +104,8 @@ void queue_close(struct queue **pq);
 void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void *ctx, enum queue_status status), void *ctx);
 /* Messages in the store that are not finished. */
 size_t queue_length(const struct queue *q);
+/* Did the last commit fail?  Then no message is accepted; whether it works again is tried at least every 10 s. */
+bool queue_ailing(const struct queue *q);
 
 /* ---- what is due ----------------------------------------------------------------------------------------- */
 

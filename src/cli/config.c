@@ -72,6 +72,10 @@ int cli_config(const struct cli_args *args)
     if (code == CLI_OK) {
         config_print(c, stdout);
         fputs(strbuf_str(&warnings), stderr);
+        if (config_admin_exposed(c))
+            fprintf(stderr,
+                    "%s: admin.listen: whoever reaches %s reads the status page and the metrics: there is no login\n",
+                    c->path, c->admin_listen);
     }
     strbuf_free(&warnings);
     config_free(&c);

@@ -236,6 +236,7 @@ int ip_normalize(struct slice text, char out[IP_MAX], int *family);
 int port_parse(struct slice text, uint16_t *ret);
 /* "127.0.0.1:9587" or "[::1]:9587" */
 int socket_check(struct slice text);
+int socket_parse(struct slice text, char address[IP_MAX], uint16_t *port);
 
 /* ---- edit.c ------------------------------------------------------------------------------------------------ */
 

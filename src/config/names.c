@@ -76,15 +76,33 @@ int port_parse(struct slice text, uint16_t *ret)
 int socket_check(struct slice text)
 {
     char address[IP_MAX];
-    struct slice host;
     uint16_t port;
+    return socket_parse(text, address, &port);
+}
+
+int socket_parse(struct slice text, char address[IP_MAX], uint16_t *port)
+{
+    struct slice host;
     int family;
     struct slice rest = slice_starts(text, SLICE("[")) ? slice_cut(slice_skip(text, 1), ']', &host) : text;
     if (rest.p != text.p) { /* "[::1]:9587" */
         if (!slice_starts(rest, SLICE(":")) || ip_normalize(host, address, &family) < 0 || family != AF_INET6)
             return -1;
-        return port_parse(slice_skip(rest, 1), &port);
+        return port_parse(slice_skip(rest, 1), port);
     }
     rest = slice_cut(text, ':', &host);
-    return ip_normalize(host, address, NULL) < 0 ? -1 : port_parse(rest, &port);
+    return ip_normalize(host, address, NULL) < 0 ? -1 : port_parse(rest, port);
+}
+
+bool config_admin_address(const struct config *c, char address[CONFIG_IP_MAX], uint16_t *port)
+{
+    return *c->admin_listen != '\0' && socket_parse(slice_of(c->admin_listen), address, port) == 0;
+}
+
+bool config_admin_exposed(const struct config *c)
+{
+    char address[IP_MAX];
+    uint16_t port;
+    return config_admin_address(c, address, &port) && strncmp(address, "127.", 4) != 0 &&
+           strcmp(address, "::1") != 0 && strncmp(address, "::ffff:127.", 11) != 0;
 }

@@ -24,9 +24,10 @@ static bool dns_differs(const struct config *a, const struct config *b)
 
 void daemon_warn_settings(const struct config *now, const struct config *before)
 {
-    if (*now->admin_listen != '\0')
+    if (config_admin_exposed(now))
         log_event(LOG_LEVEL_WARN, "configuration", LOG_STR("key", "admin.listen"),
-                  LOG_STR("problem", "the admin listener is not available in this version"));
+                  LOG_STR("problem", "whoever reaches this address reads the status page and the metrics"),
+                  LOG_STR("fix", "listen on 127.0.0.1, or let a firewall say who may"));
     if (before != NULL && strcmp(now->queue.path, before->queue.path) != 0)
         log_event(LOG_LEVEL_WARN, "configuration", LOG_STR("key", "queue.path"),
                   LOG_STR("problem", "a new path is used from the next start on"));
@@ -45,13 +46,15 @@ static int reload(struct daemon *d, struct err *err)
     if (tls_server_new(c, &tls_server, err) < 0 || tls_client_new(c, &tls_client, err) < 0 ||
         listeners_prepare(d, c, err) < 0)
         goto fail;
-    if (dns_differs(c, before) && dns_reconfigure(d->dns, c, err) < 0) {
+    if (admin_prepare(d, c, err) < 0 || (dns_differs(c, before) && dns_reconfigure(d->dns, c, err) < 0)) {
         listeners_rollback(d);
+        admin_rollback(d);
         goto fail;
     }
     log_configure(c->log.level, c->log.format);
     daemon_warn_settings(c, before);
     listeners_commit(d, c);
+    admin_commit(d, c);
     /* Connections under way hold what they need of the old ones. */
     certificate_take(d, &tls_server, c);
     tls_client_free(&d->tls_client);

@@ -121,12 +121,13 @@ static int start(struct daemon *d, int *ret_code, struct err *err)
     d->shared = submission_shared_new();
     if (d->base == NULL || d->shared == NULL)
         return err_set(err, "out of memory");
-    if (listeners_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
+    if (listeners_prepare(d, c, err) < 0 || admin_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
         logins_start(d, err) < 0 || reload_note_start(d, err) < 0 || certificate_start(d, err) < 0 || daemon_watch(d, err) < 0 ||
         daemon_keys_start(d, err) < 0)
         return -1;
     daemon_warn_settings(c, NULL);
     listeners_commit(d, c);
+    admin_commit(d, c);
     queue_start(d->queue);
     *ret_code = EXIT_OK;
     return 0;
@@ -140,6 +141,7 @@ static void stop(struct daemon *d)
     daemon_unwatch(d);
     certificate_stop(d);
     listeners_close(d);
+    admin_close(d);
     if (d->shared != NULL)
         server_conns_free(d);
     daemon_keys_stop(d);

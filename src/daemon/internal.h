@@ -13,6 +13,7 @@
 
 #include <sys/queue.h>
 
+struct admin;
 struct event;
 struct event_base;
 struct key_watch;
@@ -31,6 +32,7 @@ struct daemon {
     struct tls_server *tls_server;
     struct tls_client *tls_client;
     struct listener *listeners;
+    struct admin *admin, *admin_next; /* NULL: none; prepared, not committed */
     struct workers *workers;
     struct queue *queue;
     struct dns *dns;
@@ -62,6 +64,8 @@ void listeners_rollback(struct daemon *d);
 void listeners_close(struct daemon *d);
 /* Does a listener accept at this numeric address?  One at a wildcard does at every address of the machine. */
 bool listeners_own_address(const struct daemon *d, const char *address);
+/* A socket that listens at a numeric address and does not block; -1 and the reason. */
+int listener_bind(const char *address, uint16_t port, int backlog, struct err *err);
 /* Numeric text, IPv4-mapped addresses as IPv4; the port through *port. */
 void address_text(const struct sockaddr_storage *sa, char out[46], uint16_t *port);
 /* The reverse; -1 when it is no numeric address. */
@@ -74,6 +78,8 @@ void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port,
 /* Tells every session to end; those in a transaction finish it first. */
 void server_conns_shutdown(struct daemon *d);
 void server_conns_free(struct daemon *d);
+/* Is there room on the disk for one more message?  When there is none clients get 452 4.3.1. */
+bool server_storage_ok(const struct daemon *d);
 
 /* ---- passwords.c: hashing them, on the workers -------------------------------------------------------- */
 
@@ -116,6 +122,15 @@ int certificate_start(struct daemon *d, struct err *err);
 /* After a reload: takes *pserver in place of d->tls_server, and the settings of `c`. */
 void certificate_take(struct daemon *d, struct tls_server **pserver, const struct config *c);
 void certificate_stop(struct daemon *d);
+
+/* ---- admin.c: the status page, /metrics and /healthz ------------------------------------------------------- */
+
+/* As listeners_prepare, _commit and _rollback, for admin.listen. */
+int admin_prepare(struct daemon *d, const struct config *c, struct err *err);
+void admin_commit(struct daemon *d, const struct config *c);
+void admin_rollback(struct daemon *d);
+/* Its connections end at once. */
+void admin_close(struct daemon *d);
 
 /* ---- keys.c: the watch over DKIM keys ------------------------------------------------------------------- */
 

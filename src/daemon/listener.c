@@ -156,7 +156,7 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg)
 
 /* ---- binding -------------------------------------------------------------------------------------------- */
 
-static int bind_socket(const char *address, uint16_t port, struct err *err)
+int listener_bind(const char *address, uint16_t port, int backlog, struct err *err)
 {
     struct sockaddr_storage sa;
     int one = 1, v6only = 0;
@@ -167,14 +167,14 @@ static int bind_socket(const char *address, uint16_t port, struct err *err)
     if (fd < 0 && errno == EAFNOSUPPORT && strcmp(address, "::") == 0) {
         log_event(LOG_LEVEL_WARN, "listen", LOG_STR("address", address), LOG_NUM("port", port),
                   LOG_STR("error", "this machine has no IPv6; listening on IPv4 only"));
-        return bind_socket("0.0.0.0", port, err);
+        return listener_bind("0.0.0.0", port, backlog, err);
     }
     if (fd < 0)
         return err_set(err, "listen on %s port %u: %s", address, (unsigned)port, strerror(errno));
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
     if (sa.ss_family == AF_INET6) /* "::" is both families */
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &v6only, sizeof(v6only));
-    if (bind(fd, (struct sockaddr *)&sa, address_length(&sa)) == 0 && listen(fd, LISTEN_BACKLOG) == 0)
+    if (bind(fd, (struct sockaddr *)&sa, address_length(&sa)) == 0 && listen(fd, backlog) == 0)
         return fd;
     int error = errno;
     close(fd);
@@ -204,7 +204,7 @@ static struct listener *listener_new(struct daemon *d, const struct config_liste
     l->daemon = d;
     l->port = c->port;
     l->tls = l->next_tls = c->tls;
-    l->fd = bind_socket(c->address, c->port, err);
+    l->fd = listener_bind(c->address, c->port, LISTEN_BACKLOG, err);
     if (l->fd < 0)
         goto fail;
     l->address = strdup(c->address);

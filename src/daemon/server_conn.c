@@ -133,10 +133,9 @@ static void op_intake_detach(void *ctx, struct intake *in)
     intake_detach(in);
 }
 
-static bool op_storage_ok(void *ctx)
+bool server_storage_ok(const struct daemon *d)
 {
-    struct server_conn *sc = ctx;
-    const struct config *c = sc->daemon->settings->config;
+    const struct config *c = d->settings->config;
     uint64_t reserve = 2 * c->limits.message_size;
     struct statvfs fs;
     char path[4096];
@@ -146,6 +145,12 @@ static bool op_storage_ok(void *ctx)
         return false;
     reserve = reserve > STORAGE_RESERVE ? reserve : STORAGE_RESERVE;
     return (fs.f_flag & ST_RDONLY) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize >= reserve;
+}
+
+static bool op_storage_ok(void *ctx)
+{
+    const struct server_conn *sc = ctx;
+    return server_storage_ok(sc->daemon);
 }
 
 static const struct submission_ops session_ops = {

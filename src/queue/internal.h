@@ -200,6 +200,8 @@ int store_control_drop_all(struct store *s);
 
 /* When the newest event was; 0 when there is none. */
 int store_newest_ms(struct store *s, int64_t *ret);
+/* Leaves a stamp of now: a small write. */
+int store_stamp(struct store *s, int64_t now_ms);
 /* Moves the stamps of all that waits: the times of expiry, and with `all` also those of arrival and of the next
  * attempt. Leaves a stamp of now. */
 int store_move_stamps(struct store *s, int64_t by_ms, bool all, int64_t now_ms);
@@ -391,7 +393,7 @@ struct writer {
     int64_t carried_until_ms, tidy_at_ms, complained_ms, copy_at_ms;
     atomic_int log_pages;      /* LOG_PAGES; tests take less */
     int64_t wall_less_mono_ms; /* changes when somebody sets the clock */
-    bool ailing;               /* the last commit failed */
+    atomic_bool ailing;        /* the last commit failed */
     bool copying_fails;        /* the log could not be copied back */
     bool damaged;              /* the next start is told to look */
     /* A commit failed in a way that leaves open whether a crash now would bring it back.  Files of puts that were in it, or

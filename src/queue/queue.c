@@ -26,6 +26,11 @@ size_t queue_length(const struct queue *q)
     return q->length;
 }
 
+bool queue_ailing(const struct queue *q)
+{
+    return atomic_load_explicit(&q->writer.ailing, memory_order_relaxed);
+}
+
 size_t queue_commits(const struct queue *q)
 {
     return atomic_load_explicit(&q->writer.commits, memory_order_relaxed);

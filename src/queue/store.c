@@ -512,6 +512,12 @@ int store_newest_ms(struct store *s, int64_t *ret)
 }
 
 /* The stamp is an event of no message. */
+int store_stamp(struct store *s, int64_t now_ms)
+{
+    int rc = run_one(s, SQL_DROP_EVENTS, NO_MESSAGE);
+    return rc == SQLITE_OK ? put_event(s, NO_MESSAGE, now_ms, "clock", (struct slice){NULL, 0}, SLICE("")) : rc;
+}
+
 int store_move_stamps(struct store *s, int64_t by_ms, bool all, int64_t now_ms)
 {
     struct run r = run_of(s, SQL_MOVE_MESSAGES);
@@ -521,9 +527,7 @@ int store_move_stamps(struct store *s, int64_t by_ms, bool all, int64_t now_ms)
     int rc = run_all(&r);
     if (rc == SQLITE_OK && all)
         rc = run_one(s, SQL_MOVE_RECIPIENTS, by_ms);
-    if (rc == SQLITE_OK)
-        rc = run_one(s, SQL_DROP_EVENTS, NO_MESSAGE);
-    return rc == SQLITE_OK ? put_event(s, NO_MESSAGE, now_ms, "clock", (struct slice){NULL, 0}, SLICE("")) : rc;
+    return rc == SQLITE_OK ? store_stamp(s, now_ms) : rc;
 }
 
 int store_shrink(struct store *s, bool *more)

@@ -259,14 +259,17 @@ static void tidy(struct writer *w)
 
     if (now < w->tidy_at_ms)
         return;
-    w->tidy_at_ms = now + TIDY_MS;
+    w->tidy_at_ms = now + (w->ailing ? COMPLAIN_MS : TIDY_MS);
     int rc = begin(w, &step);
+    if (rc == SQLITE_OK && w->ailing) /* does it work again?  Nobody may send anything while it does not */
+        rc = store_stamp(&w->store, step.now_ms);
     if (rc == SQLITE_OK)
         rc = store_prune(&w->store, step.now_ms - atomic_load(&w->history_ms), TIDY_BATCH, &pruned);
     if (rc == SQLITE_OK)
         rc = store_shrink(&w->store, &more);
     rc = end(w, &step, rc);
     if (rc == SQLITE_OK) {
+        recovered(w);
         if (more || pruned == TIDY_BATCH)
             w->tidy_at_ms = now + TIDY_MORE_MS;
         return;

@@ -275,6 +275,15 @@ void tls_server_warn(const struct tls_server *t, const struct config *c)
         log_problem(certificate_path(c), problems[i].reason, problems[i].fix);
 }
 
+int64_t tls_server_end(const struct tls_server *t)
+{
+    struct tm tm;
+
+    if (t->temporary || ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(t->ctx)), &tm) != 1)
+        return 0;
+    return (int64_t)timegm(&tm);
+}
+
 bool tls_server_temporary(const struct tls_server *t)
 {
     return t->temporary;

@@ -1,0 +1,228 @@
+/* The admin listener: the status page, /metrics and /healthz.
+ *
+ * Not libevent's HTTP server: that of 2.1 bounds neither how many connections there are nor how long one takes, and tells
+ * nobody when one ends. */
+#include "admin.h"
+#include "conn.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    VISITORS_MAX = 16,    /* with one more the oldest goes */
+    VISIT_MS = 10 * 1000, /* for the whole request */
+    BACKLOG = 16,
+    ACCEPTS_A_TURN = 16
+};
+
+struct visitor {
+    struct admin *admin;
+    struct conn *conn;
+    int64_t until_ms;
+    bool answered;
+    TAILQ_ENTRY(visitor) visitors;
+};
+
+struct admin {
+    struct daemon *daemon;
+    char *listen; /* as configured */
+    int fd;
+    struct event *event, *pause_timer;
+    TAILQ_HEAD(visitors, visitor) visitors; /* the oldest first */
+    unsigned n_visitors;
+};
+
+/* ---- visitors ------------------------------------------------------------------------------------------- */
+
+static void visitor_free(struct visitor *v)
+{
+    TAILQ_REMOVE(&v->admin->visitors, v, visitors);
+    v->admin->n_visitors--;
+    conn_free(&v->conn);
+    free(v);
+}
+
+static size_t on_data(void *owner, struct slice bytes)
+{
+    struct visitor *v = owner;
+    const struct daemon *d = v->admin->daemon;
+    struct admin_request request;
+    struct strbuf out = STRBUF_INIT;
+
+    if (v->answered)
+        return bytes.n;
+    if (!admin_request_read(bytes, d->settings->config->hostname, &request))
+        return 0;
+    v->answered = true;
+    admin_answer(d, &request, &out);
+    conn_send(v->conn, strbuf_slice(&out));
+    strbuf_free(&out);
+    conn_finish(v->conn);
+    return bytes.n;
+}
+
+static void on_event(void *owner, enum conn_event event, const char *reason)
+{
+    (void)reason;
+    if (event == CONN_CLOSED || event == CONN_TIMEOUT)
+        visitor_free(owner);
+}
+
+static int64_t on_deadline(void *owner)
+{
+    const struct visitor *v = owner;
+    return v->until_ms;
+}
+
+static const struct conn_owner visitor_calls = {.data = on_data, .event = on_event, .deadline = on_deadline};
+
+/* Takes the descriptor over. */
+static void visitor_accept(struct admin *a, int fd)
+{
+    struct visitor *v = calloc(1, sizeof(*v));
+
+    if (v == NULL) {
+        close(fd);
+        return;
+    }
+    v->admin = a;
+    v->until_ms = clock_mono_ms() + VISIT_MS;
+    v->conn = conn_accept(a->daemon->base, fd, &visitor_calls, v);
+    if (v->conn == NULL) {
+        free(v);
+        return;
+    }
+    if (a->n_visitors >= VISITORS_MAX)
+        visitor_free(TAILQ_FIRST(&a->visitors));
+    TAILQ_INSERT_TAIL(&a->visitors, v, visitors);
+    a->n_visitors++;
+}
+
+/* ---- accepting ------------------------------------------------------------------------------------------ */
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin *a = arg;
+    (void)fd, (void)what;
+    event_add(a->event, NULL);
+}
+
+/* No descriptors or no memory: a second without accepting instead of a loop that spins. */
+static void pause_accepting(struct admin *a, int error)
+{
+    static const struct timeval second = {.tv_sec = 1};
+
+    log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("key", "admin.listen"), LOG_STR("error", strerror(error)));
+    event_del(a->event);
+    evtimer_add(a->pause_timer, &second);
+}
+
+static void on_acceptable(evutil_socket_t listening, short what, void *arg)
+{
+    struct admin *a = arg;
+
+    (void)what;
+    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
+        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            return;
+        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
+            pause_accepting(a, errno);
+            return;
+        }
+        if (fd >= 0) /* otherwise this one connection failed (accept(2), error handling) */
+            visitor_accept(a, fd);
+    }
+}
+
+/* ---- the life of it ------------------------------------------------------------------------------------- */
+
+static void admin_free(struct admin **pa)
+{
+    struct admin *a = *pa;
+
+    *pa = NULL;
+    if (a == NULL)
+        return;
+    while (!TAILQ_EMPTY(&a->visitors))
+        visitor_free(TAILQ_FIRST(&a->visitors));
+    if (a->event != NULL)
+        event_free(a->event);
+    if (a->pause_timer != NULL)
+        event_free(a->pause_timer);
+    if (a->fd >= 0)
+        close(a->fd);
+    free(a->listen);
+    free(a);
+}
+
+static struct admin *admin_new(struct daemon *d, const struct config *c, struct err *err)
+{
+    struct admin *a = calloc(1, sizeof(*a));
+    char address[CONFIG_IP_MAX];
+    uint16_t port = 0;
+    struct err why;
+
+    if (a == NULL || !config_admin_address(c, address, &port)) {
+        free(a);
+        err_set(err, "out of memory");
+        return NULL;
+    }
+    a->daemon = d;
+    TAILQ_INIT(&a->visitors);
+    a->fd = listener_bind(address, port, BACKLOG, &why);
+    if (a->fd < 0) {
+        err_set(err, "admin.%s", why.text);
+        goto fail;
+    }
+    a->listen = strdup(c->admin_listen);
+    a->event = event_new(d->base, a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
+    a->pause_timer = evtimer_new(d->base, on_pause_over, a);
+    if (a->listen != NULL && a->event != NULL && a->pause_timer != NULL)
+        return a;
+    err_set(err, "out of memory");
+fail:
+    admin_free(&a);
+    return NULL;
+}
+
+/* ---- at the start and with a reload --------------------------------------------------------------------- */
+
+static bool is_as_configured(const struct daemon *d, const struct config *c)
+{
+    return d->admin != NULL && strcmp(d->admin->listen, c->admin_listen) == 0;
+}
+
+int admin_prepare(struct daemon *d, const struct config *c, struct err *err)
+{
+    if (*c->admin_listen == '\0' || is_as_configured(d, c))
+        return 0;
+    d->admin_next = admin_new(d, c, err);
+    return d->admin_next != NULL ? 0 : -1;
+}
+
+void admin_commit(struct daemon *d, const struct config *c)
+{
+    if (!is_as_configured(d, c))
+        admin_free(&d->admin);
+    if (d->admin_next == NULL)
+        return;
+    d->admin = d->admin_next;
+    d->admin_next = NULL;
+    event_add(d->admin->event, NULL);
+}
+
+void admin_rollback(struct daemon *d)
+{
+    admin_free(&d->admin_next);
+}
+
+void admin_close(struct daemon *d)
+{
+    admin_free(&d->admin_next);
+    admin_free(&d->admin);
+}
