@@ -1,5 +1,6 @@
 /* What DNS says of a domain besides SPF and DKIM: its signatures, DMARC, and where its own mail goes. */
 #include "check.h"
+#include "records.h"
 
 #include "sendas/align.h"
 #include "sendas/dns.h"
@@ -101,14 +102,28 @@ static bool aligns(struct check_run *r, const struct config_domain *d, bool by_s
     return v->result == DMARC_PASS;
 }
 
+/* As `sendas dns` has it. */
+static const char *record_to_publish(struct check_run *r, const char *domain)
+{
+    struct users *users = NULL;
+    struct strbuf report_to = STRBUF_INIT;
+
+    (void)users_load(r->config->users_path, &users, NULL); /* they may be none of this caller's business */
+    records_report_address(users, domain, &report_to);
+    const char *fix = check_text(r, "publish one TXT record at _dmarc.%s: v=DMARC1; p=none; rua=mailto:%s", domain,
+                                 strbuf_str(&report_to));
+    strbuf_free(&report_to);
+    users_free(&users);
+    return fix;
+}
+
 static void judge_missing(struct check_run *r, struct check_item *item, const char *domain,
                           const struct dmarc_verdict *v)
 {
     item->found = check_text(r, "%.*s", SLICE_ARG(v->why));
     item->status = v->result == DMARC_TEMPERROR ? CHECK_WARN : CHECK_FAIL;
     item->unknown = v->result == DMARC_TEMPERROR;
-    item->fix = item->unknown ? "try again later"
-                              : check_text(r, "publish one TXT record at _dmarc.%s: v=DMARC1; p=none", domain);
+    item->fix = item->unknown ? "try again later" : record_to_publish(r, domain);
 }
 
 /* Nothing is wrong with p=none, but it is where one begins. */

@@ -69,7 +69,7 @@ static int run(const struct dns_options *o, const struct config *c, const struct
     records_init(&records);
     int code = CLI_OK;
     if (n == 0)
-        code = cli_fail(CLI_FAILED, "%s is none of the domains in %s", o->domain, c->path);
+        code = cli_fail(CLI_USAGE, "%s is none of the domains in %s", o->domain, c->path);
     else if (records_collect(&records, c, domains, n, users, dns, &err) < 0)
         code = cli_fail(CLI_FAILED, "%s", err.text);
     else

@@ -278,7 +278,7 @@ START_TEST(dns_formats)
         ck_assert_int_le(end - quote - 1, 255);
         quote = end;
     }
-    ck_assert_int_eq(RUN("dns", "example.net", "-c", "CONFIG"), CLI_FAILED);
+    ck_assert_int_eq(RUN("dns", "example.net", "-c", "CONFIG"), CLI_USAGE);
     ck_assert_ptr_nonnull(strstr(errors, "example.net"));
 }
 END_TEST
