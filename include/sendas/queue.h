@@ -102,6 +102,10 @@ void queue_close(struct queue **pq);
  * memory for asking is missing, or within queue_close).  *m is copied; everything it points at stays valid until then.
  * 1 to 65536 recipients. */
 void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void *ctx, enum queue_status status), void *ctx);
+/* n more messages (below 0: fewer) are about to come to queue_put, such as those that are being signed: while they are many,
+ * those that were put wait a millisecond for each other, to share a commit.  Who counted one in counts it off behind its
+ * queue_put. */
+void queue_expect(struct queue *q, int n);
 /* Messages in the store that are not finished. */
 size_t queue_length(const struct queue *q);
 /* Did the last commit fail?  Then no message is accepted; whether it works again is tried at least every 10 s. */

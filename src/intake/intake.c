@@ -415,10 +415,12 @@ static void prepare(void *job)
 static void on_prepared(void *job)
 {
     struct intake *in = job;
+    struct queue *queue = in->ctx.queue;
     if (in->verdict.code != 0)
         finish(in);
     else
-        queue_put(in->ctx.queue, &in->message, on_stored, in);
+        queue_put(queue, &in->message, on_stored, in);
+    queue_expect(queue, -1);
 }
 
 void intake_commit(struct intake *in, void (*done)(void *ctx, const struct smtp_verdict *v), void *ctx)
@@ -428,8 +430,11 @@ void intake_commit(struct intake *in, void (*done)(void *ctx, const struct smtp_
     if (in->verdict.code == 0 && intake_content_end(&in->content) < 0)
         in->verdict = in->content.failure;
     if (in->verdict.code == 0) {
-        if (workers_submit(in->ctx.workers, WORK_SIGN, prepare, on_prepared, in) == 0)
+        struct queue *queue = in->ctx.queue;
+        if (workers_submit(in->ctx.workers, WORK_SIGN, prepare, on_prepared, in) == 0) {
+            queue_expect(queue, 1);
             return; /* the message is the worker's now: nothing of it may be looked at */
+        }
         smtp_verdict_set(&in->verdict, 451, "4.3.2", "Too much to do at the moment");
     }
     event_active(in->refusal, EV_TIMEOUT, 0);

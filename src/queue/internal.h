@@ -5,6 +5,7 @@
  *   control.c   what other processes did to the queue, taken over into the schedule
  *   damage.c    is the file damaged, and setting it aside
  *   schedule.c  what is due when, in memory
+ *   company.c   what goes to the writer together
  *   lane.c      a thread that takes requests, and the way back to the loop
  *   writer.c    the lane that commits: groups, failures, retries
  *   reader.c    the lane that reads
@@ -382,6 +383,23 @@ void lane_take_done(struct lane *l, struct requests *to);
 void lane_stop(struct lane *l);
 void lane_free(struct lane *l);
 
+/* Requests to the writer that wait for others: loop thread only. */
+struct company {
+    struct lane *lane;
+    struct event *timer;
+    struct requests waiting;
+    int outcomes, puts; /* that wait */
+    int expected;       /* messages on their way to queue_put */
+};
+
+int company_init(struct company *c, struct event_base *base, struct lane *lane);
+void company_free(struct company *c);
+void company_add_outcome(struct company *c, struct request *r);
+void company_add_put(struct company *c, struct request *r);
+void company_expect(struct company *c, int n);
+/* What waits goes now. */
+void company_go(struct company *c);
+
 struct writer {
     struct lane lane;
     struct store store;
@@ -446,9 +464,7 @@ struct queue {
     struct event *watch;
     struct request look;
     bool looking, look_again; /* `look` is at the writer; and has to go once more */
-    struct requests outcomes; /* items that have come back, on their way to the writer */
-    size_t n_outcomes;
-    struct event *company;
+    struct company company;
     struct keeper keeper;
     struct writer writer;
     struct reader reader;

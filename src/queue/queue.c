@@ -12,8 +12,6 @@ enum {
     KEEP_MS = 100,             /* an item given back untouched: soon, but no hot loop */
     UNREADABLE_MS = 60 * 1000, /* an item that could not be read */
     PASSING_MS = 1000,         /* for lack of memory, or a lock */
-    COMPANY_MS = 5,            /* outcomes wait for a message to share its commit, as long as there are */
-    COMPANY_MAX = 100,         /* fewer than these */
 };
 
 int queue_new_id(char ret[QUEUE_ID_SIZE])
@@ -313,24 +311,6 @@ static void answer(struct queue *q, struct request *r)
 /* ---- requests go out
  * -------------------------------------------------------------------------------------------------- */
 
-/* What the writer is to do (or NULL), behind the outcomes that waited for company: they stay in order. */
-static void submit_with_outcomes(struct queue *q, struct request *r)
-{
-    if (q->n_outcomes > 0)
-        event_del(q->company);
-    q->n_outcomes = 0;
-    if (r != NULL)
-        requests_push(&q->outcomes, r);
-    lane_submit_all(&q->writer.lane, &q->outcomes);
-}
-
-static void on_company(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    submit_with_outcomes(arg, NULL);
-}
-
 /* The entries that the message will be, due at once. */
 static struct entry *entries_of(const struct queue_message *m, int64_t now_ms, int64_t lifetime_ms)
 {
@@ -379,16 +359,9 @@ static bool put_prepare(struct queue *q, struct put *p)
     return false;
 }
 
-/* Nobody waits for an outcome: it is given a moment for a message to come, whose commit and sync, and whose waking of the
- * writer, serve for both.  With one session, one message after the other, 1.85 syncs a message became 1.02. */
-static void submit_outcome(struct queue *q, struct request *r)
+void queue_expect(struct queue *q, int n)
 {
-    const struct timeval moment = {.tv_usec = COMPANY_MS * 1000};
-
-    requests_push(&q->outcomes, r);
-    q->n_outcomes++;
-    if (q->closing || q->n_outcomes >= COMPANY_MAX || (q->n_outcomes == 1 && event_add(q->company, &moment) < 0))
-        submit_with_outcomes(q, NULL);
+    company_expect(&q->company, n);
 }
 
 void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void *ctx, enum queue_status status),
@@ -406,7 +379,7 @@ void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void
         if (large)
             lane_submit(&q->keeper.lane, &p->request);
         else
-            submit_with_outcomes(q, &p->request);
+            company_add_put(&q->company, &p->request);
     } else {
         struct requests failed;
         requests_init(&failed);
@@ -589,9 +562,11 @@ void queue_finish(struct queue *q, struct queue_item *item, const struct queue_r
     }
     it->note = note != NULL ? strdup(note) : NULL;
     if (changes != 0 || it->note != NULL)
-        submit_outcome(q, &it->request);
+        company_add_outcome(&q->company, &it->request);
     else
         item_free(&it);
+    if (q->closing)
+        company_go(&q->company);
 }
 
 /* ---- life cycle
@@ -617,7 +592,7 @@ void queue_reconfigure(struct queue *q, const struct config *c)
 static int open_parts(struct queue *q, const char *path, struct err *err)
 {
     if (q->writer.path == NULL || q->keeper.folder == NULL || q->retry_ms == NULL || q->timer == NULL ||
-        q->answer == NULL || q->company == NULL)
+        q->answer == NULL)
         return err_set(err, "out of memory");
     q->reader.path = q->writer.path;
     q->writer.folder = q->keeper.folder;
@@ -647,16 +622,14 @@ int queue_open(const struct config *c, struct event_base *base, const struct que
     requests_init(&q->writer.backlog);
     requests_init(&q->writer.carried);
     requests_init(&q->answered);
-    requests_init(&q->outcomes);
     TAILQ_INIT(&q->fresh.list);
     queue_reconfigure(q, c);
     q->timer = event_new(base, -1, 0, on_timer, q);
     q->answer = event_new(base, -1, 0, on_answered, q);
-    q->company = event_new(base, -1, 0, on_company, q);
     q->writer.path = strdup(c->queue.path);
     q->keeper.folder = content_folder(c->queue.path);
     atomic_store(&q->writer.log_pages, LOG_PAGES);
-    if (open_parts(q, c->queue.path, err) < 0) {
+    if (company_init(&q->company, base, &q->writer.lane) < 0 || open_parts(q, c->queue.path, err) < 0) {
         queue_close(&q);
         return -1;
     }
@@ -686,7 +659,7 @@ void queue_close(struct queue **pq)
     lane_stop(&q->keeper.lane); /* what waits there goes to the writer */
     if (q->keeper.lane.notifier != NULL)
         on_not_kept(q);
-    submit_with_outcomes(q, NULL);
+    company_go(&q->company);
     lane_stop(&q->writer.lane);
     if (q->writer.lane.notifier != NULL)
         on_written(q);
@@ -705,8 +678,7 @@ void queue_close(struct queue **pq)
         event_free(q->timer);
     if (q->answer != NULL)
         event_free(q->answer);
-    if (q->company != NULL)
-        event_free(q->company);
+    company_free(&q->company);
     if (q->lock_fd >= 0)
         close(q->lock_fd);
     free(q->keeper.folder);

@@ -15,6 +15,7 @@ static struct {
     void (*done)(void *ctx, enum queue_status status);
     void *ctx;
     struct event *event;
+    int expected; /* on their way to queue_put */
 } stored;
 
 int queue_new_id(char ret[QUEUE_ID_SIZE])
@@ -67,10 +68,17 @@ static void on_put(evutil_socket_t fd, short what, void *arg)
     stored.done(stored.ctx, stored.answer);
 }
 
+void queue_expect(struct queue *q, int n)
+{
+    (void)q;
+    stored.expected += n;
+}
+
 void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void *ctx, enum queue_status status),
                void *ctx)
 {
     (void)q;
+    ck_assert_int_eq(stored.expected, 1);
     stored.puts++;
     memcpy(stored.id, m->id, sizeof(stored.id));
     describe(m);
@@ -111,6 +119,7 @@ static void teardown(void)
     workers_free(&context.workers);
     ck_assert_uint_eq(settings->references, 1); /* whatever happened, nothing holds them any longer */
     intake_settings_unref(&settings);
+    ck_assert_int_eq(stored.expected, 0);
     event_free(stored.event);
     event_base_free(base);
     strbuf_free(&stored.text);
