@@ -174,7 +174,7 @@ class Relay:
 def floor(size, folder):
     """In milliseconds: what tests/bench/floor.c says."""
     out = subprocess.run(tool("floor", size, folder / "tls.crt", folder / "tls.key", folder), stdout=subprocess.PIPE, text=True, check=True).stdout
-    return dict(zip(("sign", "sha256", "aes", "handshake", "fsync"), (float(x) / 1000 for x in out.split())))
+    return dict(zip(("sign", "sha256", "aes", "handshake", "fsync", "sync_cpu", "turn", "turn_alone"), (float(x) / 1000 for x in out.split())))
 
 
 def scratch():
