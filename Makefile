@@ -87,7 +87,7 @@ $(BUILD)/tests/intake/test_faults: LDFLAGS_ALL += $(addprefix -Wl$(comma)--wrap=
 
 # Allocations of ours, and our own calls to the disk, fail when the test says so.
 $(BUILD)/tests/crash/test_faults: LDFLAGS += $(addprefix -Wl$(comma)--wrap=,malloc calloc realloc strdup fsync open pwrite pread \
-	linkat unlink mkdir rmdir)
+	preadv2 linkat unlink mkdir rmdir)
 
 -include $(shell find $(BUILD)/obj $(BUILD)/tests -type f -name '*.d' 2>/dev/null)
 

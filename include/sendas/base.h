@@ -242,15 +242,17 @@ uint64_t spool_size(const struct spool *s);
 /* Reads up to n bytes at `offset`; the number read, 0 at the end, -1 on error.  Safe from another
  * thread once writing has ended. */
 ssize_t spool_read(const struct spool *s, uint64_t offset, void *buf, size_t n);
-/* To keep the file of what did not fit into memory, and never to copy it.  All but spool_write_out: 0, or -1 and errno.
+/* To keep the file of what did not fit into memory, and never to copy it.  -1 and errno when it fails, otherwise 0.
  * spool_flush: all octets are in the file, and no more may be written.  spool_link: the file gets the name `path`, which
  * nothing may have yet (EEXIST); ENOENT, EXDEV and others where it cannot have one.  spool_write_out: the system begins to
  * write the octets now, a hint that it may pass over; promises nothing.  spool_sync: the octets are on the disk,
- * not yet the name; after a failure the file is good for nothing (Linux would not write again what it could not write). */
+ * not yet the name; after a failure the file is good for nothing (Linux would not write again what it could not write).
+ * spool_share: another descriptor of the file, the caller's; the spool may go before it. */
 int spool_flush(struct spool *s);
 int spool_link(const struct spool *s, const char *path);
 void spool_write_out(const struct spool *s);
 int spool_sync(const struct spool *s);
+int spool_share(const struct spool *s);
 void spool_free(struct spool **ps);
 
 /* ---- domain names ----------------------------------------------------------------------------- */

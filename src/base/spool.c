@@ -171,6 +171,11 @@ int spool_sync(const struct spool *s)
     return -1;
 }
 
+int spool_share(const struct spool *s)
+{
+    return fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+}
+
 uint64_t spool_size(const struct spool *s)
 {
     return s->in_file + s->n;

@@ -2,14 +2,21 @@
  * the file.  Only what is committed comes in, with the octets that were stored (their sum says so).  It goes when an
  * attempt has ended, when another process has touched the message, or when newer ones need the room.
  *
- * Gain, of a message of 10 KB: 0.03 ms of CPU of 0.63 with 20 sessions, 0.09 of 0.98 with one. */
+ * Of a large message the head, the sums of its chunks and a descriptor of its file are kept: what of the body is in the
+ * page cache, as it just came from there, the loop reads itself without ever waiting for the disk (RWF_NOWAIT).  What
+ * is not, or does not have its sum any more, is asked of the reader.
+ *
+ * Gain, of a message of 10 KB: 0.03 ms of CPU of 0.63 with 20 sessions, 0.09 of 0.98 with one;
+ * of 1 MB: 0.45 of 6.6. */
 #include "internal.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
-enum { FRESH_MAX = 256, FRESH_BYTES_MAX = 2 * 1024 * 1024, FRESH_RECIPIENTS_MAX = 32 };
+enum { FRESH_MAX = 256, FRESH_BYTES_MAX = 2 * 1024 * 1024, FRESH_FILES_MAX = 32, FRESH_RECIPIENTS_MAX = 32 };
 
 struct fresh {
     TAILQ_ENTRY(fresh) link; /* newest first */
@@ -18,7 +25,10 @@ struct fresh {
     const char *sender, *bounce_to, *user, *envid, *message_id;
     int ret;
     bool smtputf8, eightbit;
-    size_t size;
+    uint64_t size; /* of the content */
+    size_t kept;   /* of it here, from its begin on: all, or, of a large one, the head */
+    int fd;        /* of the file with the rest; -1: none */
+    int64_t *sums; /* of all chunks, if there is a file */
     struct {
         const char *address, *orcpt;
         unsigned notify;
@@ -31,6 +41,8 @@ static void unref(struct fresh *f)
 {
     if (--f->refs > 0)
         return;
+    if (f->fd >= 0)
+        close(f->fd);
     arena_free(&f->strings);
     free(f);
 }
@@ -40,7 +52,8 @@ static void take_out(struct fresh_cache *c, struct fresh *f)
     TAILQ_REMOVE(&c->list, f, link);
     assert(TAILQ_FIRST(&c->list) != f && TAILQ_LAST(&c->list, fresh_list) != f); /* the analyzer does not see it */
     c->n--;
-    c->bytes -= f->size;
+    c->files -= f->fd >= 0;
+    c->bytes -= f->kept;
     unref(f);
 }
 
@@ -67,6 +80,8 @@ void fresh_drop_all(struct fresh_cache *c)
 {
     while (!TAILQ_EMPTY(&c->list))
         take_out(c, TAILQ_FIRST(&c->list));
+    free(c->buffer);
+    c->buffer = NULL;
 }
 
 /* ---- coming in ----------------------------------------------------------------------------------------------- */
@@ -90,36 +105,70 @@ static bool copy_envelope(struct fresh *f, const struct queue_message *m)
 
 static bool copy_content(struct fresh *f, const struct put *p)
 {
-    size_t head = p->m.head.n, body = f->size - head;
+    size_t head = p->m.head.n, body = f->kept - head;
 
     memcpy(f->content, p->m.head.p, head);
+    if (f->sums != NULL) {
+        memcpy(f->sums, p->m.checked->chunks, p->chunks * sizeof(*f->sums));
+        f->fd = spool_share(p->m.body);
+        return f->fd >= 0;
+    }
     if (body > 0 && spool_read(p->m.body, 0, f->content + head, body) != (ssize_t)body)
         return false;
-    return store_sum_next(0, store_sum((struct slice){f->content, f->size})) == p->stored_sum;
+    return store_sum_next(0, store_sum((struct slice){f->content, f->kept})) == p->stored_sum;
 }
 
-void fresh_add(struct fresh_cache *c, const struct put *p)
+/* With room for its content; NULL: it is not kept. */
+static struct fresh *fresh_new(const struct put *p)
 {
-    if (p->chunks != 1 || p->m.n_recipients > FRESH_RECIPIENTS_MAX)
-        return;
-    struct fresh *f = malloc(sizeof(*f) + (size_t)p->size);
+    bool large = p->in_file && sum_chunks(p) != NULL && p->m.head.n <= QUEUE_CHUNK;
+
+    if ((p->chunks != 1 && !large) || p->m.n_recipients > FRESH_RECIPIENTS_MAX)
+        return NULL;
+    size_t kept = large ? p->m.head.n : (size_t)p->size;
+    struct fresh *f = malloc(sizeof(*f) + kept);
     if (f == NULL)
-        return;
+        return NULL;
     *f = (struct fresh){.refs = 1,
                         .row = p->row,
                         .ret = p->m.ret,
                         .smtputf8 = p->m.smtputf8,
                         .eightbit = p->m.eightbit,
-                        .size = (size_t)p->size};
-    if (!copy_envelope(f, &p->m) || !copy_content(f, p)) {
-        unref(f);
+                        .size = p->size,
+                        .kept = kept,
+                        .fd = -1};
+    if (large)
+        f->sums = arena_alloc_array(&f->strings, p->chunks, sizeof(*f->sums));
+    if ((!large || f->sums != NULL) && copy_envelope(f, &p->m) && copy_content(f, p))
+        return f;
+    unref(f);
+    return NULL;
+}
+
+/* The oldest one that has a file. */
+static struct fresh *oldest_file(const struct fresh_cache *c)
+{
+    struct fresh *f = TAILQ_LAST(&c->list, fresh_list);
+
+    while (f->fd < 0)
+        f = TAILQ_PREV(f, fresh_list, link);
+    return f;
+}
+
+void fresh_add(struct fresh_cache *c, const struct put *p)
+{
+    struct fresh *f = fresh_new(p);
+
+    if (f == NULL)
         return;
-    }
     TAILQ_INSERT_HEAD(&c->list, f, link);
     c->n++;
-    c->bytes += f->size;
+    c->files += f->fd >= 0;
+    c->bytes += f->kept;
     while (c->n > FRESH_MAX || c->bytes > FRESH_BYTES_MAX)
         take_out(c, TAILQ_LAST(&c->list, fresh_list));
+    while (c->files > FRESH_FILES_MAX)
+        take_out(c, oldest_file(c));
 }
 
 /* ---- being used ---------------------------------------------------------------------------------------------- */
@@ -180,7 +229,46 @@ bool fresh_read(struct fresh_cache *c, struct read *r)
         return false;
     f->refs++;
     r->fresh = f;
-    r->bytes = r->index == 0 ? (struct slice){f->content, f->size} : (struct slice){f->content, 0};
+    return true;
+}
+
+/* n octets of the file from `at` on, those that are in memory. */
+static bool read_file(int fd, char *to, size_t n, uint64_t at)
+{
+    struct iovec v = {to, n};
+
+    return n == 0 || preadv2(fd, &v, 1, (off_t)at, RWF_NOWAIT) == (ssize_t)n;
+}
+
+/* Chunk `index` into the buffer: part of the head, if it is the first, and then of the file. */
+static bool read_chunk(struct fresh_cache *c, const struct fresh *f, unsigned index, struct slice *ret)
+{
+    uint64_t offset = (uint64_t)index * QUEUE_CHUNK, left = f->size - offset;
+    size_t n = left < QUEUE_CHUNK ? (size_t)left : QUEUE_CHUNK, head = index == 0 ? f->kept : 0;
+
+    if (c->buffer == NULL)
+        c->buffer = malloc(QUEUE_CHUNK);
+    if (c->buffer == NULL)
+        return false;
+    memcpy(c->buffer, f->content, head);
+    *ret = slice_from(c->buffer, n);
+    return read_file(f->fd, c->buffer + head, n - head, offset + head - f->kept) && store_sum(*ret) == f->sums[index];
+}
+
+bool fresh_fill(struct fresh_cache *c, struct read *r)
+{
+    struct fresh *f = r->fresh;
+
+    if (f->fd < 0)
+        r->bytes = r->index == 0 ? (struct slice){f->content, f->kept} : (struct slice){f->content, 0};
+    else if ((uint64_t)r->index * QUEUE_CHUNK >= f->size)
+        r->bytes = (struct slice){f->content, 0};
+    else if (!read_chunk(c, f, r->index, &r->bytes)) {
+        r->bytes = (struct slice){NULL, 0};
+        r->fresh = NULL;
+        unref(f);
+        return false;
+    }
     return true;
 }
 

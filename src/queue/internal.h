@@ -315,14 +315,20 @@ struct read {
 
 struct fresh_cache {
     TAILQ_HEAD(fresh_list, fresh) list;
-    size_t n, bytes;
+    size_t n, bytes, files;
+    char *buffer; /* for a chunk of a file */
 };
 
-/* Keeps what was just committed, if it is small and its octets are still those that were stored; older ones may go. */
+/* Keeps what was just committed, if it is small and its octets are still those that were stored, or if it is in a file;
+ * older ones may go. */
 void fresh_add(struct fresh_cache *c, const struct put *p);
-/* Fills the item of the request, or gives it the content; false when the message is not here. */
+/* Fills the item of the request; false when the message is not here. */
 bool fresh_load(struct fresh_cache *c, struct load *l);
+/* Keeps the message for the request, whatever happens meanwhile; false when it is not here. */
 bool fresh_read(struct fresh_cache *c, struct read *r);
+/* Then, r->fresh being set: r->bytes until the next one or the end; false when the octets are not in memory, or altered:
+ * then the request is the reader's. */
+bool fresh_fill(struct fresh_cache *c, struct read *r);
 /* Lets go of r->bytes, wherever they came from. */
 void fresh_read_end(struct read *r);
 /* The message is no longer as it came in. */
@@ -333,6 +339,8 @@ void fresh_drop_all(struct fresh_cache *c);
 int64_t store_sum(struct slice bytes);
 /* The sum of all chunks up to and with this one: `all` is 0 for the first. */
 uint64_t store_sum_next(uint64_t all, int64_t chunk);
+/* Those of all chunks as they were checked, when it was this content.  NULL = unknown. */
+const int64_t *sum_chunks(const struct put *p);
 
 /* Fills the item from the store.  Recipients that are no longer there leave the item and its entry; when none is left,
  * or the message is not there, item->gone is set. */

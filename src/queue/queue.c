@@ -273,10 +273,13 @@ static void read_done(struct read *read)
 static void settle_reads(struct queue *q, struct requests *done)
 {
     for (struct request *r; (r = requests_pop(done)) != NULL;) {
+        struct read *read = (struct read *)r;
         if (r->kind == REQUEST_LOAD)
             load_done(q, (struct load *)r);
+        else if (read->fresh == NULL || read->done == NULL || fresh_fill(&q->fresh, read))
+            read_done(read);
         else
-            read_done((struct read *)r);
+            lane_submit(&q->reader.lane, r);
     }
 }
 

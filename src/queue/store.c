@@ -106,14 +106,6 @@ static int fill(const struct put *p, uint64_t offset, char *buffer, size_t n)
     return 0;
 }
 
-/* The sums of all chunks as they were checked, when it was this content.  NULL = unknown. */
-static const int64_t *sums_of(const struct put *p)
-{
-    const struct queue_sum *checked = p->m.checked;
-
-    return checked != NULL && checked->size == p->size && checked->at == p->size ? checked->chunks : NULL;
-}
-
 static int put_chunk(struct store *s, const struct put *p, unsigned index, struct slice bytes, int64_t sum)
 {
     struct run r = run_of(s, SQL_PUT_CHUNK);
@@ -138,7 +130,7 @@ int store_fill_chunk(struct store *s, int64_t key, struct slice bytes)
 static int put_chunks(struct store *s, struct put *p, const char **reason)
 {
     char buffer[QUEUE_CHUNK];
-    const int64_t *sums = sums_of(p);
+    const int64_t *sums = sum_chunks(p);
 
     p->stored_sum = 0;
     for (unsigned i = 0; i < p->chunks; i++) {

@@ -73,6 +73,13 @@ uint64_t store_sum_next(uint64_t all, int64_t chunk)
     return (all ^ (uint64_t)chunk) * FNV_PRIME;
 }
 
+const int64_t *sum_chunks(const struct put *p)
+{
+    const struct queue_sum *checked = p->m.checked;
+
+    return checked != NULL && checked->size == p->size && checked->at == p->size ? checked->chunks : NULL;
+}
+
 /* ---- the same, octets coming in any pieces --------------------------------------------------- */
 
 void queue_sum_init(struct queue_sum *s, uint64_t size)

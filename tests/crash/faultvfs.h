@@ -25,6 +25,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum call {
@@ -538,6 +539,7 @@ static int fault_delete(sqlite3_vfs *vfs, const char *path, int sync)
 
 ssize_t __real_pwrite(int fd, const void *p, size_t n, off_t at);
 ssize_t __real_pread(int fd, void *p, size_t n, off_t at);
+ssize_t __real_preadv2(int fd, const struct iovec *v, int n, off_t at, int flags);
 int __real_linkat(int from, const char *old, int to, const char *path, int flags);
 int __real_unlink(const char *path);
 int __real_rmdir(const char *path);
@@ -545,6 +547,7 @@ int __wrap_fsync(int fd);
 int __wrap_open(const char *path, int flags, ...);
 ssize_t __wrap_pwrite(int fd, const void *p, size_t n, off_t at);
 ssize_t __wrap_pread(int fd, void *p, size_t n, off_t at);
+ssize_t __wrap_preadv2(int fd, const struct iovec *v, int n, off_t at, int flags);
 int __wrap_linkat(int from, const char *old, int to, const char *path, int flags);
 int __wrap_unlink(const char *path);
 int __wrap_mkdir(const char *path, mode_t mode);
@@ -632,6 +635,17 @@ ssize_t __wrap_pread(int fd, void *p, size_t n, off_t at)
     pthread_mutex_unlock(&faults.mutex);
     if (!fails)
         return __real_pread(fd, p, n, at);
+    errno = EIO;
+    return -1;
+}
+
+ssize_t __wrap_preadv2(int fd, const struct iovec *v, int n, off_t at, int flags)
+{
+    pthread_mutex_lock(&faults.mutex);
+    bool fails = inode_of(fd) != NULL && is_fault(CALL_READ);
+    pthread_mutex_unlock(&faults.mutex);
+    if (!fails)
+        return __real_preadv2(fd, v, n, at, flags);
     errno = EIO;
     return -1;
 }
