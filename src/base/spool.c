@@ -1,7 +1,8 @@
 /* spool.c - message data: in memory while it is small, then in a file without a name.
  *
- * The file holds the first `in_file` octets, `tail` what follows them.  Until the first spill nothing is in the
- * file; after it the tail is a write buffer, so that a message written line by line costs few system calls. */
+ * The file holds the first `in_file` octets, `n` more are in memory, in blocks of which the first begins small: one piece
+ * that grows would be copied, mapped and unmapped on its way.  Until the first spill nothing is in the file; after it
+ * the first block is a write buffer, so that a message written line by line costs few system calls. */
 #include "sendas/base.h"
 
 #include <errno.h>
@@ -11,14 +12,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { SPOOL_TAIL_MAX = 64 * 1024, SPOOL_TAIL_FIRST = 4096 };
+enum { SPOOL_BLOCK = 64 * 1024, SPOOL_BLOCKS = SPOOL_MEMORY_MAX / SPOOL_BLOCK, SPOOL_FIRST = 4096 };
 
 struct spool {
     char *dir;
     int fd; /* -1 = all in memory */
     uint64_t in_file;
-    char *tail;
-    size_t n, cap;
+    char *blocks[SPOOL_BLOCKS];
+    size_t n, first_size; /* octets in the blocks; the first one is as large */
     bool failed;
 };
 
@@ -72,51 +73,65 @@ static int spool_to_file(struct spool *s, const char *p, size_t n, struct err *e
     return 0;
 }
 
-/* Moves the tail to the file. */
+/* Block i, as far as it is filled. */
+static struct slice spool_block(const struct spool *s, size_t i)
+{
+    size_t before = i * SPOOL_BLOCK, n = s->n < before ? 0 : s->n - before;
+
+    return slice_from(s->blocks[i], n < SPOOL_BLOCK ? n : SPOOL_BLOCK);
+}
+
+/* Moves what is in memory to the file. */
 static int spool_spill(struct spool *s, struct err *err)
 {
-    bool first = s->fd < 0;
-    if ((first && spool_open(s, err) < 0) || spool_to_file(s, s->tail, s->n, err) < 0)
+    if (s->fd < 0 && spool_open(s, err) < 0)
         return -1;
-    s->n = 0;
-    if (first && s->cap > SPOOL_TAIL_MAX) {
-        char *smaller = realloc(s->tail, SPOOL_TAIL_MAX);
-        if (smaller != NULL) {
-            s->tail = smaller;
-            s->cap = SPOOL_TAIL_MAX;
-        }
+    for (size_t i = 0; i * SPOOL_BLOCK < s->n; i++) {
+        struct slice block = spool_block(s, i);
+        if (spool_to_file(s, block.p, block.n, err) < 0)
+            return -1;
     }
+    for (size_t i = 1; i < SPOOL_BLOCKS; i++) {
+        free(s->blocks[i]);
+        s->blocks[i] = NULL;
+    }
+    s->n = 0;
     return 0;
 }
 
-static int spool_grow(struct spool *s, size_t need, struct err *err)
+/* Room for one octet at least and `more` at most: how many, 0 without memory. */
+static size_t spool_room(struct spool *s, size_t more, char **ret)
 {
-    size_t cap = s->cap == 0 ? SPOOL_TAIL_FIRST : s->cap;
-    while (cap < need)
-        cap *= 2;
-    if (cap == s->cap)
-        return 0;
-    char *p = realloc(s->tail, cap);
-    if (p == NULL)
-        return err_set(err, "out of memory");
-    s->tail = p;
-    s->cap = cap;
-    return 0;
+    size_t i = s->n / SPOOL_BLOCK, at = s->n % SPOOL_BLOCK, size = i == 0 ? s->first_size : SPOOL_BLOCK;
+
+    more = more < SPOOL_BLOCK - at ? more : SPOOL_BLOCK - at;
+    if (s->blocks[i] == NULL || at + more > size) {
+        size = i > 0 ? SPOOL_BLOCK : size > 0 ? size : SPOOL_FIRST;
+        while (size < at + more)
+            size *= 2;
+        char *p = realloc(s->blocks[i], size);
+        if (p == NULL)
+            return 0;
+        s->blocks[i] = p;
+        s->first_size = i == 0 ? size : s->first_size;
+    }
+    *ret = s->blocks[i] + at;
+    return more;
 }
 
 static int spool_append(struct spool *s, struct slice bytes, struct err *err)
 {
     while (bytes.n > 0) {
-        size_t most = s->fd < 0 ? SPOOL_MEMORY_MAX : SPOOL_TAIL_MAX;
-        size_t n = bytes.n < most - s->n ? bytes.n : most - s->n;
-        if (n == 0) {
+        char *to;
+        if (s->n == (s->fd < 0 ? SPOOL_MEMORY_MAX : SPOOL_BLOCK)) {
             if (spool_spill(s, err) < 0)
                 return -1;
             continue;
         }
-        if (spool_grow(s, s->n + n, err) < 0)
-            return -1;
-        memcpy(s->tail + s->n, bytes.p, n);
+        size_t n = spool_room(s, bytes.n, &to);
+        if (n == 0)
+            return err_set(err, "out of memory");
+        memcpy(to, bytes.p, n);
         s->n += n;
         bytes = slice_skip(bytes, n);
     }
@@ -197,10 +212,12 @@ ssize_t spool_read(const struct spool *s, uint64_t offset, void *buf, size_t n)
         got += (size_t)r;
         offset += (uint64_t)r;
     }
-    if (got < n && offset >= s->in_file && offset - s->in_file < s->n) {
-        struct slice rest = slice_sub(slice_from(s->tail, s->n), (size_t)(offset - s->in_file), n - got);
-        memcpy((char *)buf + got, rest.p, rest.n);
-        got += rest.n;
+    while (got < n && offset < spool_size(s)) {
+        size_t at = (size_t)(offset - s->in_file);
+        struct slice part = slice_sub(spool_block(s, at / SPOOL_BLOCK), at % SPOOL_BLOCK, n - got);
+        memcpy((char *)buf + got, part.p, part.n);
+        got += part.n;
+        offset += part.n;
     }
     return (ssize_t)got;
 }
@@ -213,7 +230,8 @@ void spool_free(struct spool **ps)
     *ps = NULL;
     if (s->fd >= 0)
         close(s->fd);
-    free(s->tail);
+    for (size_t i = 0; i < SPOOL_BLOCKS; i++)
+        free(s->blocks[i]);
     free(s->dir);
     free(s);
 }
