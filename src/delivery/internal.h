@@ -236,7 +236,7 @@ struct job {
     struct delivery_message message;
     const char *mx;
     const char *via;           /* for trace: mx, address, TLS, policy of the last transaction */
-    int64_t begun_ms, took_ms; /* of that one */
+    int64_t begun_ms, took_ms; /* of that one; up to its last verdict */
     bool retrying;   /* the connection failed, not the message: once more over another */
     bool content_begun;
     unsigned chunk;  /* the next to read */

@@ -190,6 +190,7 @@ void job_result(struct job *job, size_t index, const struct smtp_verdict *v)
     }
     r->v = *v;
     r->mx = job->mx;
+    job->took_ms = clock_mono_ms() - job->begun_ms;
     r->own_words = delivery_session_own_words(job->channel->session);
     if (smtp_is_success(v))
         outcome_delivered(job, i, job->channel);

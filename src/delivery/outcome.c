@@ -170,7 +170,7 @@ static void finish_loaded(struct job *job)
     struct strbuf note = {.max = NOTE_MAX};
     int64_t next_ms = retry_delay(job);
     if (job->via != NULL)
-        strbuf_addf(&note, "%s took=%.3fs", job->via, (double)job->took_ms / 1000);
+        strbuf_addf(&note, "%s took=%d.%03ds", job->via, (int)(job->took_ms / 1000), (int)(job->took_ms % 1000));
     for (size_t i = 0; i < n; i++) {
         char reply[REPLY_MAX];
         struct job_recipient *r = &job->recipients[i];

@@ -68,6 +68,21 @@ END_TEST
 /* ---- single questions
  * ------------------------------------------------------------------------------------------------------------------ */
 
+/* For `sendas trace`.  Ten hours, and what this machine may need for a few lines: up to a thousand seconds. */
+START_TEST(test_note)
+{
+    open_world();
+    w.servers = "m1=late";
+    w.mx = "x=m1";
+    items_due("A x a");
+    settle();
+    ck_assert_msg(slice_starts(strbuf_slice(&w.note), SLICE("mx=m1 ip=8.8.8.49 tls=none policy=none took=36")), "%s",
+                  strbuf_str(&w.note));
+    ck_assert(slice_find_slice(strbuf_slice(&w.note), SLICE("s; <a@x> 250 2.0.0 taken at last")) < w.note.n);
+    close_world();
+}
+END_TEST
+
 START_TEST(test_content_arrives_whole)
 {
     open_world();
@@ -468,6 +483,7 @@ static Suite *make_suite(void)
     Suite *suite = suite_create("delivery manager");
     TCase *tc = tcase_create("world");
     tcase_add_loop_test(tc, test_row, 0, ARRAY_LEN(rows));
+    tcase_add_test(tc, test_note);
     tcase_add_test(tc, test_content_arrives_whole);
     tcase_add_test(tc, test_content_cut_short);
     tcase_add_test(tc, test_unreadable);

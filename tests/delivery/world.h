@@ -54,6 +54,7 @@ static struct {
     struct strbuf mail;       /* what the servers took, dots unstuffed */
     struct strbuf dsn;
     struct strbuf hastened; /* domains */
+    struct strbuf note;     /* of the last item that was finished */
     bool dsn_fails, unreadable, stopped;
     unsigned dsns, finished, due, reads;
     int64_t later_ms;      /* the clock is ahead by so much */
@@ -185,6 +186,9 @@ void queue_finish(struct queue *q, struct queue_item *item, const struct queue_r
         strbuf_add_str(&w.result, " untouched");
     else
         ck_assert(note == NULL || note[0] != '\0');
+    strbuf_reset(&w.note);
+    if (note != NULL)
+        strbuf_add_str(&w.note, note);
     w.finished++;
     item_free(item);
 }
@@ -368,6 +372,8 @@ static void on_line(struct delivery_link *l, struct slice line)
             strbuf_addf(&w.mail, "%.*s\r\n", SLICE_ARG(line.n > 0 && line.p[0] == '.' ? slice_skip(line, 1) : line));
         else if (word(l, "vanish"))
             hang_up(l);
+        else if (word(l, "late"))
+            w.later_ms += 10 * 3600 * 1000, say(l, "250 2.0.0 taken at last\r\n");
         else
             l->messages++, say(l, "250 2.0.0 taken\r\n");
     } else if (slice_starts(line, SLICE("EHLO"))) {
@@ -564,6 +570,7 @@ static void close_world(void)
     strbuf_free(&w.mail);
     strbuf_free(&w.dsn);
     strbuf_free(&w.hastened);
+    strbuf_free(&w.note);
     strbuf_free(&w.replies);
     strbuf_free(&w.content);
     event_base_free(w.base);
