@@ -5,7 +5,8 @@
  *   document.c   what an authority says, read strictly store.c      the files, written on a worker
  *   order.c      an order as a state machine (pure)    schedule.c   when (pure), and state.json
  *   name.c       is the host name in DNS?              status.c     what commands are told
- *   acme.c       brings them together                   curl.c       libcurl, loaded when it is needed */
+ *   attempt.c    an attempt, from noting it to the files  curl.c       libcurl, loaded when it is needed
+ *   acme.c       brings them together: when is something due? */
 #ifndef SENDAS_ACME_INTERNAL_H
 #define SENDAS_ACME_INTERNAL_H
 
