@@ -124,6 +124,16 @@ void delivery_reconfigure(struct delivery *d, struct intake_settings *settings);
 /* No new transactions; the ones under way may finish.  done(ctx) when none is left. */
 void delivery_stop(struct delivery *d, void (*done)(void *ctx), void *ctx);
 size_t delivery_connections(const struct delivery *d);
+
+/* What has become of recipients since the start. */
+struct delivery_counts {
+    uint64_t delivered[2]; /* [1]: over TLS */
+    uint64_t deferred;     /* each time */
+    uint64_t bounced, expired;
+};
+const struct delivery_counts *delivery_counts(const struct delivery *d);
+/* Why mail for this domain was last deferred, as the log has it; NULL: not since the start, or another domain has taken its place (there are 256). */
+const char *delivery_last_deferral(const struct delivery *d, const char *domain);
 void delivery_free(struct delivery **pd); /* gives back what it still holds, as QUEUE_KEEP */
 
 /* May we connect to this numeric address?  False for loopback, private, link-local, multicast, unspecified, documentation-free special

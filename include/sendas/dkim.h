@@ -13,7 +13,7 @@
 #include "sendas/message.h"
 
 enum dkim_algorithm { DKIM_RSA_SHA256 = 0, DKIM_ED25519_SHA256 };
-enum { DKIM_RSA_BITS_MIN = 2048, DKIM_RSA_BITS_MAX = 8192, DKIM_HASH_SIZE = 32, DKIM_KEYS_MAX = 8 };
+enum { DKIM_ALGORITHMS = 2, DKIM_RSA_BITS_MIN = 2048, DKIM_RSA_BITS_MAX = 8192, DKIM_HASH_SIZE = 32, DKIM_KEYS_MAX = 8 };
 
 const char *dkim_algorithm_name(enum dkim_algorithm a); /* "rsa-sha256", as in a= */
 

@@ -43,6 +43,11 @@ struct dns_answer {
 int dns_open(const struct config *c, struct event_base *base, struct dns **ret, struct err *err);
 /* Servers and trust anchor of a new configuration, for queries from now on; on failure the old stay. */
 int dns_reconfigure(struct dns *d, const struct config *c, struct err *err);
+/* How many queries since the start ended as DNS_TEMPFAIL, and how many there were; without those to one server alone. */
+struct dns_counts {
+    uint64_t queries, failures;
+};
+const struct dns_counts *dns_counts(const struct dns *d);
 /* Queries under way end without their `done`. */
 void dns_close(struct dns **pd);
 

@@ -100,6 +100,15 @@ void intake_abort(struct intake **pin);
 /* After commit, when the client has gone: done will not be called; the message is still queued. */
 void intake_detach(struct intake *in);
 
+/* What this process has done; loop thread only. */
+struct intake_counts {
+    uint64_t accepted, octets; /* messages of clients that are in the queue, and their size as it leaves */
+    uint64_t dsns;             /* our own that are */
+    uint64_t signatures[DKIM_ALGORITHMS]; /* of these, by enum dkim_algorithm */
+    uint64_t sign_failures;    /* messages refused because they could not be signed, or their signatures did not verify */
+};
+const struct intake_counts *intake_counts(void);
+
 /* How many messages of this process were refused because their own signatures did not verify: more than none is a
  * defect or a broken machine.  Any thread. */
 unsigned long intake_signature_failures(void);

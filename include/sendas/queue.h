@@ -108,6 +108,24 @@ void queue_put(struct queue *q, const struct queue_message *m, void (*done)(void
 void queue_expect(struct queue *q, int n);
 /* Messages in the store that are not finished. */
 size_t queue_length(const struct queue *q);
+struct queue_figures {
+    size_t messages, held;  /* in the store and not finished; those of them that are held */
+    int64_t oldest_age_ms;  /* of those that are not held; 0 = there are none */
+    uint64_t commits;       /* since the start */
+};
+/* Looks at each that waits: some ms for a hundred thousand. */
+void queue_figures(const struct queue *q, struct queue_figures *ret);
+
+/* A domain that mail waits for. */
+struct queue_place {
+    const char *domain;    /* valid until the loop goes on */
+    size_t messages;       /* one whose recipients there have different times counts for each */
+    int64_t oldest_age_ms;
+    int64_t next_ms;       /* until the next attempt; 0 = now, or it is under way */
+};
+/* The `max` domains that have waited longest, longest first; how many. */
+size_t queue_places(const struct queue *q, struct queue_place *v, size_t max);
+
 /* Did the last commit fail?  Then no message is accepted; whether it works again is tried at least every 10 s. */
 bool queue_ailing(const struct queue *q);
 

@@ -31,6 +31,18 @@ int submission_connection_opened(struct submission_shared *s, const struct confi
 void submission_connection_closed(struct submission_shared *s, const char *ip);
 size_t submission_connections(const struct submission_shared *s);
 
+/* What has happened since the start. */
+enum { SUBMISSION_SUBJECTS = 8 };
+struct submission_counts {
+    uint64_t logins_ok, logins_failed;
+    /* Refusals that clients were sent but for failed logins: [1] for good (5xx), [0] for now; by the subject of the enhanced
+     * status code (RFC 3463 3): 0 other, 1 address, 2 mailbox, 3 system, 4 network, 5 protocol, 6 content, 7 policy. */
+    uint64_t rejected[2][SUBMISSION_SUBJECTS];
+};
+const struct submission_counts *submission_counts(const struct submission_shared *s);
+/* One more refusal, by whoever sends it. */
+void submission_count_rejected(struct submission_shared *s, int code, const char *enhanced);
+
 /* ---- what is remembered of the users, in logins.json beside the queue --------------------------------------------- */
 
 /* Last use of each password, networks that users are known from, messages in the last hour. */

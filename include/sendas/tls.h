@@ -24,8 +24,10 @@ void tls_server_keep(struct tls_server *t, const struct tls_server *before);
 bool tls_server_temporary(const struct tls_server *t);
 /* When the certificate being served ends, in seconds since 1970; 0 for one made in memory. */
 int64_t tls_server_end(const struct tls_server *t);
+/* What the last tls_server_warn found to be worst; "" = nothing. */
+const char *tls_server_problem(const struct tls_server *t);
 /* Logs what is wrong with the certificate being served (tls_certificate_problems), a line each: event=certificate reason= fix=. */
-void tls_server_warn(const struct tls_server *t, const struct config *c);
+void tls_server_warn(struct tls_server *t, const struct config *c);
 /* Have the files changed since they were last read, whatever came of it (time, size or inode)? */
 bool tls_server_changed(const struct tls_server *t);
 /* A new server-side SSL, ready for SSL_accept; NULL when out of memory. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -21,30 +22,22 @@ enum {
 
 struct visitor {
     struct admin *admin;
-    struct conn *conn;
+    struct conn *conn; /* NULL: nobody is there */
     int64_t until_ms;
     bool answered;
-    TAILQ_ENTRY(visitor) visitors;
 };
 
 struct admin {
     struct daemon *daemon;
     char *listen; /* as configured */
     int fd;
-    struct event *event, *pause_timer;
-    TAILQ_HEAD(visitors, visitor) visitors; /* the oldest first */
-    unsigned n_visitors;
+    struct event *event, *pause_timer, *day_timer;
+    struct admin_day day;
+    int today; /* tm_yday */
+    struct visitor visitors[VISITORS_MAX];
 };
 
 /* ---- visitors ------------------------------------------------------------------------------------------- */
-
-static void visitor_free(struct visitor *v)
-{
-    TAILQ_REMOVE(&v->admin->visitors, v, visitors);
-    v->admin->n_visitors--;
-    conn_free(&v->conn);
-    free(v);
-}
 
 static size_t on_data(void *owner, struct slice bytes)
 {
@@ -58,7 +51,7 @@ static size_t on_data(void *owner, struct slice bytes)
     if (!admin_request_read(bytes, d->settings->config->hostname, &request))
         return 0;
     v->answered = true;
-    admin_answer(d, &request, &out);
+    admin_answer(d, &v->admin->day, &request, &out);
     conn_send(v->conn, strbuf_slice(&out));
     strbuf_free(&out);
     conn_finish(v->conn);
@@ -67,9 +60,11 @@ static size_t on_data(void *owner, struct slice bytes)
 
 static void on_event(void *owner, enum conn_event event, const char *reason)
 {
+    struct visitor *v = owner;
+
     (void)reason;
     if (event == CONN_CLOSED || event == CONN_TIMEOUT)
-        visitor_free(owner);
+        conn_free(&v->conn);
 }
 
 static int64_t on_deadline(void *owner)
@@ -80,26 +75,28 @@ static int64_t on_deadline(void *owner)
 
 static const struct conn_owner visitor_calls = {.data = on_data, .event = on_event, .deadline = on_deadline};
 
+/* A place that is free, or else that of the oldest. */
+static struct visitor *find_place(struct admin *a)
+{
+    struct visitor *ret = &a->visitors[0];
+
+    for (struct visitor *v = a->visitors; v < a->visitors + VISITORS_MAX; v++) {
+        if (v->conn == NULL)
+            return v;
+        if (v->until_ms < ret->until_ms)
+            ret = v;
+    }
+    return ret;
+}
+
 /* Takes the descriptor over. */
 static void visitor_accept(struct admin *a, int fd)
 {
-    struct visitor *v = calloc(1, sizeof(*v));
+    struct visitor *v = find_place(a);
 
-    if (v == NULL) {
-        close(fd);
-        return;
-    }
-    v->admin = a;
-    v->until_ms = clock_mono_ms() + VISIT_MS;
+    conn_free(&v->conn);
+    *v = (struct visitor){.admin = a, .until_ms = clock_mono_ms() + VISIT_MS};
     v->conn = conn_accept(a->daemon->base, fd, &visitor_calls, v);
-    if (v->conn == NULL) {
-        free(v);
-        return;
-    }
-    if (a->n_visitors >= VISITORS_MAX)
-        visitor_free(TAILQ_FIRST(&a->visitors));
-    TAILQ_INSERT_TAIL(&a->visitors, v, visitors);
-    a->n_visitors++;
 }
 
 /* ---- accepting ------------------------------------------------------------------------------------------ */
@@ -139,6 +136,31 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg)
     }
 }
 
+/* ---- the day -------------------------------------------------------------------------------------------- */
+
+static int day_of_year(void)
+{
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    struct tm tm;
+    return localtime_r(&now, &tm) == NULL ? 0 : tm.tm_yday;
+}
+
+static void begin_day(struct admin *a)
+{
+    a->today = day_of_year();
+    a->day.since_s = clock_wall_ms() / 1000;
+    admin_totals(a->daemon, &a->day.before);
+}
+
+/* Looks each minute, as the clock may be set. */
+static void on_minute(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin *a = arg;
+    (void)fd, (void)what;
+    if (day_of_year() != a->today)
+        begin_day(a);
+}
+
 /* ---- the life of it ------------------------------------------------------------------------------------- */
 
 static void admin_free(struct admin **pa)
@@ -148,12 +170,14 @@ static void admin_free(struct admin **pa)
     *pa = NULL;
     if (a == NULL)
         return;
-    while (!TAILQ_EMPTY(&a->visitors))
-        visitor_free(TAILQ_FIRST(&a->visitors));
+    for (size_t i = 0; i < VISITORS_MAX; i++)
+        conn_free(&a->visitors[i].conn);
     if (a->event != NULL)
         event_free(a->event);
     if (a->pause_timer != NULL)
         event_free(a->pause_timer);
+    if (a->day_timer != NULL)
+        event_free(a->day_timer);
     if (a->fd >= 0)
         close(a->fd);
     free(a->listen);
@@ -173,7 +197,6 @@ static struct admin *admin_new(struct daemon *d, const struct config *c, struct 
         return NULL;
     }
     a->daemon = d;
-    TAILQ_INIT(&a->visitors);
     a->fd = listener_bind(address, port, BACKLOG, &why);
     if (a->fd < 0) {
         err_set(err, "admin.%s", why.text);
@@ -182,7 +205,8 @@ static struct admin *admin_new(struct daemon *d, const struct config *c, struct 
     a->listen = strdup(c->admin_listen);
     a->event = event_new(d->base, a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
     a->pause_timer = evtimer_new(d->base, on_pause_over, a);
-    if (a->listen != NULL && a->event != NULL && a->pause_timer != NULL)
+    a->day_timer = event_new(d->base, -1, EV_PERSIST, on_minute, a);
+    if (a->listen != NULL && a->event != NULL && a->pause_timer != NULL && a->day_timer != NULL)
         return a;
     err_set(err, "out of memory");
 fail:
@@ -207,13 +231,23 @@ int admin_prepare(struct daemon *d, const struct config *c, struct err *err)
 
 void admin_commit(struct daemon *d, const struct config *c)
 {
+    static const struct timeval minute = {.tv_sec = 60};
+    struct admin *fresh = d->admin_next;
+
+    if (fresh != NULL && d->admin != NULL) {
+        fresh->day = d->admin->day;
+        fresh->today = d->admin->today;
+    } else if (fresh != NULL) {
+        begin_day(fresh);
+    }
     if (!is_as_configured(d, c))
         admin_free(&d->admin);
-    if (d->admin_next == NULL)
+    if (fresh == NULL)
         return;
-    d->admin = d->admin_next;
+    d->admin = fresh;
     d->admin_next = NULL;
-    event_add(d->admin->event, NULL);
+    event_add(fresh->event, NULL);
+    event_add(fresh->day_timer, &minute);
 }
 
 void admin_rollback(struct daemon *d)

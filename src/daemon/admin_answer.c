@@ -44,24 +44,52 @@ static void answer_text(struct answer *a, int status, const char *text)
     strbuf_addf(&a->body, "%s\n", text);
 }
 
-static void healthz(const struct daemon *d, struct answer *a)
+static void healthz(const struct daemon *d, const struct admin_day *day, struct answer *a)
 {
+    (void)day;
     const char *ill = admin_ill(d);
     answer_text(a, ill == NULL ? 200 : 503, ill == NULL ? "ok" : ill);
 }
 
+static void render(const struct daemon *d, const struct admin_day *day, struct answer *a,
+                   void (*page)(const struct admin_facts *f, struct strbuf *out))
+{
+    struct admin_facts facts;
+
+    a->status = 200;
+    if (admin_facts_gather(d, day, &facts) == 0)
+        page(&facts, &a->body);
+    else
+        a->body.failed = true;
+    admin_facts_free(&facts);
+}
+
+static void status_page(const struct daemon *d, const struct admin_day *day, struct answer *a)
+{
+    a->type = "text/html; charset=utf-8";
+    render(d, day, a, admin_page);
+}
+
+static void metrics(const struct daemon *d, const struct admin_day *day, struct answer *a)
+{
+    a->type = "text/plain; version=0.0.4; charset=utf-8";
+    render(d, day, a, admin_metrics);
+}
+
 static const struct page {
     const char *path;
-    void (*make)(const struct daemon *d, struct answer *a);
+    void (*make)(const struct daemon *d, const struct admin_day *day, struct answer *a);
 } pages[] = {
+    {"/", status_page},
+    {"/metrics", metrics},
     {"/healthz", healthz},
 };
 
-static void find_page(const struct daemon *d, struct slice path, struct answer *a)
+static void find_page(const struct daemon *d, const struct admin_day *day, struct slice path, struct answer *a)
 {
     for (size_t i = 0; i < ARRAY_LEN(pages); i++)
         if (slice_eq(path, slice_of(pages[i].path))) {
-            pages[i].make(d, a);
+            pages[i].make(d, day, a);
             return;
         }
     answer_text(a, 404, "there are /, /metrics and /healthz");
@@ -104,14 +132,15 @@ static void write_answer(const struct answer *a, bool head, struct strbuf *out)
         strbuf_add_slice(out, strbuf_slice(&a->body));
 }
 
-void admin_answer(const struct daemon *d, const struct admin_request *request, struct strbuf *out)
+void admin_answer(const struct daemon *d, const struct admin_day *day, const struct admin_request *request,
+                  struct strbuf *out)
 {
     struct answer a = {.body = {.max = BODY_MAX}};
 
     if (request->refusal != 0)
         answer_text(&a, request->refusal, request->why);
     else
-        find_page(d, request->path, &a);
+        find_page(d, day, request->path, &a);
     if (a.body.failed) {
         strbuf_reset(&a.body);
         answer_text(&a, 503, "out of memory");

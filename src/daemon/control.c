@@ -81,10 +81,15 @@ void daemon_reload(struct daemon *d)
         return;
     sdnotify_reloading();
     bool failed = reload(d, &err) < 0;
+    if (!failed)
+        err.text[0] = '\0';
     if (failed)
         log_event(LOG_LEVEL_ERROR, "reload", LOG_STR("result", "fail"), LOG_STR("error", err.text));
     else
         log_event(LOG_LEVEL_INFO, "reload", LOG_STR("result", "ok"));
+    d->reload_error = err;
+    if (!failed)
+        d->reloaded_s = clock_wall_ms() / 1000;
     reload_note_set(d, failed ? err.text : NULL);
     sdnotify("READY=1");
 }

@@ -121,9 +121,9 @@ static int start(struct daemon *d, int *ret_code, struct err *err)
     d->shared = submission_shared_new();
     if (d->base == NULL || d->shared == NULL)
         return err_set(err, "out of memory");
-    if (listeners_prepare(d, c, err) < 0 || admin_prepare(d, c, err) < 0 || start_store(d, err) < 0 || start_delivery(d, err) < 0 ||
-        logins_start(d, err) < 0 || reload_note_start(d, err) < 0 || certificate_start(d, err) < 0 || daemon_watch(d, err) < 0 ||
-        daemon_keys_start(d, err) < 0)
+    if (listeners_prepare(d, c, err) < 0 || admin_prepare(d, c, err) < 0 || start_store(d, err) < 0 ||
+        start_delivery(d, err) < 0 || logins_start(d, err) < 0 || reload_note_start(d, err) < 0 ||
+        certificate_start(d, err) < 0 || daemon_watch(d, err) < 0 || daemon_keys_start(d, err) < 0)
         return -1;
     daemon_warn_settings(c, NULL);
     listeners_commit(d, c);
@@ -163,10 +163,11 @@ static void stop(struct daemon *d)
 
 int daemon_run(const char *config_path)
 {
-    struct daemon d = {.config_path = config_path};
+    struct daemon d = {.config_path = config_path, .started_s = clock_wall_ms() / 1000};
     struct err err = {.text = "unknown error"};
     int code = EXIT_OK;
 
+    d.reloaded_s = d.started_s;
     prepare_process();
     if (intake_settings_load(config_path, &d.settings, &err) < 0)
         return fail(EXIT_CONFIGURATION, &err);

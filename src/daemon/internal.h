@@ -48,6 +48,10 @@ struct daemon {
     struct delivery_link *client_links;
     struct event *sighup, *sigterm, *sigint, *watchdog_timer, *stop_timer;
     struct certificate_watch *certificate;
+    int64_t started_s;         /* wall clock */
+    int64_t reloaded_s;        /* the last reload that was taken, or the start */
+    struct err reload_error;   /* "" = the last reload was taken */
+    uint64_t tls_failures;     /* of clients' handshakes */
     int client_descriptor_max; /* no client gets a descriptor from here on */
     bool stopping, delivery_stopped;
 };
@@ -62,6 +66,14 @@ void listeners_commit(struct daemon *d, const struct config *c);
 /* What was prepared and not committed is closed. */
 void listeners_rollback(struct daemon *d);
 void listeners_close(struct daemon *d);
+/* How many connections each has accepted. */
+struct listener_count {
+    const char *address;
+    uint16_t port;
+    enum config_tls_mode tls;
+    uint64_t accepted;
+};
+size_t listeners_count(const struct daemon *d, struct listener_count *v, size_t max);
 /* Does a listener accept at this numeric address?  One at a wildcard does at every address of the machine. */
 bool listeners_own_address(const struct daemon *d, const char *address);
 /* A socket that listens at a numeric address and does not block; -1 and the reason. */
@@ -138,6 +150,15 @@ void admin_close(struct daemon *d);
 int daemon_keys_start(struct daemon *d, struct err *err);
 /* d->settings are new: again at once. */
 void daemon_keys_reload(struct daemon *d);
+/* What is known of each key that is not retired; the texts are valid until the loop goes on. */
+struct key_state {
+    const char *domain, *selector, *algorithm;
+    const char *state;  /* "active": it signs; "waiting" for DNS; "stopped" */
+    const char *record; /* what DNS showed last: keys_found_name */
+    const char *reason; /* a sentence; "" */
+    bool bad;           /* the record is surely useless at some receivers */
+};
+size_t daemon_keys_states(const struct daemon *d, struct key_state *v, size_t max);
 /* No more looks; before DNS ends. */
 void daemon_keys_stop(struct daemon *d);
 /* After the workers. */

@@ -117,6 +117,12 @@ static const struct watched *older_of_same_kind(const struct watched *k)
     return NULL;
 }
 
+static const char *state_of(const struct watched *k)
+{
+    bool waiting = k->config->state == CONFIG_KEY_WAITING;
+    return k->signs ? "active" : waiting && !k->published ? "waiting" : "stopped";
+}
+
 static void log_key(const struct watched *k)
 {
     bool bad = keys_found_is_bad(k->finding.found), waiting = k->config->state == CONFIG_KEY_WAITING;
@@ -131,11 +137,8 @@ static void log_key(const struct watched *k)
         keys_advice(k->key, k->finding.found, &fix);
     log_event(bad && (!waiting || k->published) ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "key",
               LOG_STR("domain", k->domain->name), LOG_STR("selector", k->config->selector),
-              LOG_STR("state", k->signs                   ? "active"
-                               : waiting && !k->published ? "waiting"
-                                                          : "stopped"),
-              LOG_STR("record", keys_found_name(k->finding.found)), LOG_NUM("servers", k->finding.servers),
-              LOG_NUM("showing", k->finding.showing),
+              LOG_STR("state", state_of(k)), LOG_STR("record", keys_found_name(k->finding.found)),
+              LOG_NUM("servers", k->finding.servers), LOG_NUM("showing", k->finding.showing),
               LOG_STR("reason", k->finding.reason[0] == '\0' ? NULL : k->finding.reason),
               LOG_STR("fix", fix.n == 0 ? NULL : strbuf_str(&fix)));
     strbuf_free(&fix);
@@ -384,6 +387,24 @@ int daemon_keys_start(struct daemon *d, struct err *err)
         w->memory.v[i].finding.found = KEYS_UNKNOWN;
     daemon_keys_reload(d);
     return 0;
+}
+
+size_t daemon_keys_states(const struct daemon *d, struct key_state *v, size_t max)
+{
+    const struct key_watch *w = d->key_watch;
+    size_t n = w == NULL ? 0 : w->n < max ? w->n : max;
+
+    for (size_t i = 0; i < n; i++) {
+        const struct watched *k = &w->v[i];
+        v[i] = (struct key_state){.domain = k->domain->name,
+                                  .selector = k->config->selector,
+                                  .algorithm = dkim_algorithm_name(dkim_key_algorithm(k->key)),
+                                  .state = state_of(k),
+                                  .record = keys_found_name(k->finding.found),
+                                  .reason = k->finding.reason,
+                                  .bad = keys_found_is_bad(k->finding.found)};
+    }
+    return n;
 }
 
 void daemon_keys_stop(struct daemon *d)

@@ -18,6 +18,7 @@ struct listener {
     char *address;
     uint16_t port;
     enum config_tls_mode tls, next_tls;
+    uint64_t accepted;
     int fd;
     struct event *event, *pause_timer;
     bool accepting; /* false: bound by listeners_prepare, not committed */
@@ -150,6 +151,7 @@ static void on_acceptable(evutil_socket_t listening, short what, void *arg)
             return;
         }
         address_text(&from, ip, &port);
+        l->accepted++;
         server_conn_accept(l->daemon, fd, ip, l->port, l->tls);
     }
 }
@@ -281,6 +283,16 @@ void listeners_rollback(struct daemon *d)
         l->next_tls = l->tls;
         pl = &l->next;
     }
+}
+
+size_t listeners_count(const struct daemon *d, struct listener_count *v, size_t max)
+{
+    size_t n = 0;
+
+    for (const struct listener *l = d->listeners; l != NULL && n < max; l = l->next)
+        v[n++] =
+            (struct listener_count){.address = l->address, .port = l->port, .tls = l->tls, .accepted = l->accepted};
+    return n;
 }
 
 void listeners_close(struct daemon *d)

@@ -27,6 +27,8 @@ static const struct submission_ops session_ops;
 /* A log line of ours that has no session yet, or no longer. */
 static void log_tls(const struct server_conn *sc, const char *version, const char *error)
 {
+    if (error != NULL)
+        sc->daemon->tls_failures++;
     log_event(LOG_LEVEL_INFO, "tls", LOG_STR("result", error == NULL ? "ok" : "fail"), LOG_STR("ip", sc->ip),
               LOG_NUM("port", sc->port), LOG_STR("version", version), LOG_STR("error", error));
 }
@@ -178,8 +180,9 @@ static void begin_session(struct server_conn *sc, const char *tls)
         conn_finish(sc->conn);
 }
 
-static void log_refusal(const char *ip, const struct smtp_verdict *v)
+static void log_refusal(struct daemon *d, const char *ip, const struct smtp_verdict *v)
 {
+    submission_count_rejected(d->shared, v->code, v->enhanced);
     log_event(LOG_LEVEL_INFO, "rejected", LOG_STR("ip", ip), LOG_NUM("code", v->code), LOG_STR("reason", v->text));
 }
 
@@ -201,7 +204,7 @@ static void begin_session_in_tls(struct server_conn *sc, const char *version)
         begin_session(sc, version);
         return;
     }
-    log_refusal(sc->ip, &v);
+    log_refusal(sc->daemon, sc->ip, &v);
     conn_send(sc->conn, slice_from(line, refusal_line(line, sizeof(line), &v)));
     conn_finish(sc->conn);
 }
@@ -274,11 +277,11 @@ static const struct conn_owner conn_calls = {.data = on_data, .event = on_event,
 
 /* Over a limit.  The reply goes in the clear where the port begins so; nobody waits for it to be read.  A flood gets no
  * handshake. */
-static void refuse(int fd, const char *ip, enum config_tls_mode tls, const struct smtp_verdict *v)
+static void refuse(struct daemon *d, int fd, const char *ip, enum config_tls_mode tls, const struct smtp_verdict *v)
 {
     char line[sizeof(v->text) + 32];
 
-    log_refusal(ip, v);
+    log_refusal(d, ip, v);
     if (tls == CONFIG_TLS_STARTTLS) {
         size_t n = refusal_line(line, sizeof(line), v);
         (void)!send(fd, line, n, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -301,7 +304,7 @@ void server_conn_accept(struct daemon *d, int fd, const char *ip, uint16_t port,
     struct smtp_verdict v = {0};
 
     if (admit(d, ip, tls, now, &v) < 0) {
-        refuse(fd, ip, tls, &v);
+        refuse(d, fd, ip, tls, &v);
         return;
     }
     struct server_conn *sc = calloc(1, sizeof(*sc));

@@ -54,6 +54,8 @@ struct delivery {
     struct channel_list poked_channels; /* to be looked at in the next tick */
     size_t n_channels;
     struct dsn_limit *dsn_limit; /* made when the first DSN is */
+    struct delivery_counts counts;
+    struct deferral *deferrals; /* made with the first */
     bool stopping;
     void (*stopped)(void *ctx);
     void *stopped_ctx;
@@ -279,6 +281,11 @@ void outcome_settle(struct job *job);
 void outcome_finish(struct job *job);
 /* event=delivered, as soon as the server has said so. */
 void outcome_delivered(struct job *job, size_t index, const struct channel *ch);
+
+/* ---- deferrals.c ---- */
+
+/* Remembers it; without memory it does not. */
+void deferrals_note(struct delivery *d, const char *domain, const char *reply);
 
 /* ---- report.c ---- */
 

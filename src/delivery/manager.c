@@ -206,6 +206,7 @@ void delivery_free(struct delivery **pd)
     while ((dest = TAILQ_FIRST(&d->destinations)) != NULL)
         destination_free(&dest);
     dsn_limit_free(&d->dsn_limit);
+    free(d->deferrals);
     intake_settings_unref(&d->settings);
     free_events(d);
     free(d);

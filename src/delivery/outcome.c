@@ -34,15 +34,24 @@ static void log_delivered(const struct job *job, size_t index, const struct chan
 static void log_deferred(const struct job *job, size_t index, int64_t next_ms)
 {
     char reply[REPLY_MAX];
+    reply_text(&job->recipients[index].v, reply);
+    if (job->d != NULL) {
+        job->d->counts.deferred++;
+        deferrals_note(job->d, job->item->domain, reply);
+    }
     log_event(LOG_LEVEL_INFO, "deferred", LOG_STR("queue", job->item->id),
               LOG_PATH("to", slice_of(job->item->recipients[index].address)), LOG_STR("mx", job->recipients[index].mx),
-              LOG_STR("reply", reply_text(&job->recipients[index].v, reply)), LOG_MSEC("next", next_ms));
+              LOG_STR("reply", reply), LOG_MSEC("next", next_ms));
 }
 
 static void log_failed(const struct job *job, size_t index)
 {
     char reply[REPLY_MAX];
     const struct job_recipient *r = &job->recipients[index];
+    if (job->d != NULL && r->expired)
+        job->d->counts.expired++;
+    else if (job->d != NULL)
+        job->d->counts.bounced++;
     log_event(LOG_LEVEL_WARN, r->expired ? "expired" : "bounced", LOG_STR("queue", job->item->id),
               LOG_PATH("to", slice_of(job->item->recipients[index].address)), LOG_STR("mx", r->mx),
               LOG_STR("reply", reply_text(&r->v, reply)),
@@ -58,6 +67,7 @@ void outcome_delivered(struct job *job, size_t index, const struct channel *ch)
 {
     struct job_recipient *r = &job->recipients[index];
     r->fate = FATE_DELIVERED;
+    job->d->counts.delivered[strcmp(channel_tls(ch), "none") != 0]++;
     r->relayed = !delivery_session_extensions(ch->session)->dsn && report_may_tell(job, index, SMTP_NOTIFY_SUCCESS);
     log_delivered(job, index, ch);
 }

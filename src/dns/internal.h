@@ -43,6 +43,7 @@ struct dns {
     struct dns_survey_run *surveys;
     struct dns_asked *asked; /* servers that surveys ask now */
     unsigned n_asked;
+    struct dns_counts counts;
     uint16_t server_port; /* where surveys find servers: 53, but in tests */
 };
 

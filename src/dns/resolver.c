@@ -56,6 +56,11 @@ int dns_reconfigure(struct dns *d, const struct config *c, struct err *err)
     return 0;
 }
 
+const struct dns_counts *dns_counts(const struct dns *d)
+{
+    return &d->counts;
+}
+
 /* ---- queries -------------------------------------------------------------------------------------- */
 
 static void query_free(struct dns_query *q)
@@ -93,6 +98,8 @@ static void answer_tempfail(struct dns_query *q, const char *prefix, const char 
 {
     char text[400];
 
+    if (!q->direct)
+        q->dns->counts.failures++;
     snprintf(text, sizeof(text), "%s%s", prefix, why);
     const char *reason = arena_strdup(&q->memory, slice_of(text));
     q->answer = (struct dns_answer){
@@ -163,6 +170,7 @@ struct dns_query *dns_query_begin(struct dns *d, struct dns_context *context, bo
     q->done = done;
     q->ctx = ctx;
     q->direct = direct;
+    d->counts.queries += direct ? 0 : 1;
     q->timeout_s = timeout_s;
     q->context = context;
     q->context->references++;

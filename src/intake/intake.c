@@ -463,8 +463,31 @@ static void log_accepted(const struct intake *in)
               LOG_STR("changed", in->changes.n > 0 ? strbuf_str(&in->changes) : NULL));
 }
 
+static struct intake_counts counts;
+
+const struct intake_counts *intake_counts(void)
+{
+    return &counts;
+}
+
+static void count(const struct intake *in)
+{
+    size_t n;
+    if (!smtp_is_success(&in->verdict)) {
+        counts.sign_failures += strcmp(in->verdict.enhanced, "4.7.5") == 0;
+        return;
+    }
+    struct dkim_key *const *keys = intake_settings_keys(in->settings, in->aligned.domain, &n);
+    for (size_t i = 0; i < n; i++)
+        counts.signatures[dkim_key_algorithm(keys[i])]++;
+    counts.dsns += is_own(in) ? 1 : 0;
+    counts.accepted += is_own(in) ? 0 : 1;
+    counts.octets += is_own(in) ? 0 : stored_size(in);
+}
+
 static void finish(struct intake *in)
 {
+    count(in);
     if (smtp_is_success(&in->verdict))
         log_accepted(in);
     else

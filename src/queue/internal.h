@@ -18,6 +18,7 @@
  *   sum.c       sums of content: of a chunk, and of all of them
  *   schema.c    the file: opening, pragmas, migrations
  *   mend.c      after a sync that failed; the log back into the file
+ *   figures.c   what waits, in numbers
  *   list.c      looking inside from another process: all that waits
  *   record.c    looking inside from another process: all about one message, also one that is gone
  *   events.c    what happened to it, causes before effects

@@ -32,6 +32,7 @@ void auth_drop(struct submission *s)
 /* Contract: one reply for an unknown user and a wrong password alike. */
 static void login_failed(struct submission *s)
 {
+    limits_count_login(s->shared, false);
     log_event(LOG_LEVEL_WARN, "auth", LOG_STR("result", "fail"), LOG_STR("ip", s->ip),
               LOG_SLICE("user", slice_from(s->login, s->login_n)), LOG_STR("mechanism", s->auth_mechanism));
     bool locked = limits_login_failed(s->shared, s->ip, s->now, session_config(s));
@@ -52,6 +53,7 @@ static void login_succeeded(struct submission *s, const struct user_password *pa
         login_failed(s);
         return;
     }
+    limits_count_login(s->shared, true);
     log_event(LOG_LEVEL_INFO, "auth", LOG_STR("result", "ok"), LOG_STR("ip", s->ip), LOG_STR("user", s->user->name),
               LOG_STR("mechanism", s->auth_mechanism), LOG_STR("label", password->label));
     accounts_login_ok(s->shared, s->user, s->password, s->ip);

@@ -164,6 +164,7 @@ void bdat_refuse(struct submission *s, struct slice args, const struct smtp_verd
 bool limits_locked_out(struct submission_shared *s, const char *ip, int64_t now_ms, const struct config *c);
 /* One more failed login; is the address locked out now? */
 bool limits_login_failed(struct submission_shared *s, const char *ip, int64_t now_ms, const struct config *c);
+void limits_count_login(struct submission_shared *s, bool ok);
 /* Which password of the user is this, if that was found in the last minutes?  NULL: not known. */
 const struct user_password *limits_known_login(struct submission_shared *s, const struct users *users,
                                                struct slice login, struct slice password, int64_t now_ms);

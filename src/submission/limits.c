@@ -32,6 +32,7 @@ struct submission_shared {
     size_t n_idle_addresses;
     size_t connections;
     struct known_logins *known;
+    struct submission_counts counts;
     struct accounts accounts;
 };
 
@@ -212,4 +213,27 @@ void submission_connection_closed(struct submission_shared *s, const char *ip)
 size_t submission_connections(const struct submission_shared *s)
 {
     return s->connections;
+}
+
+/* ---- counts ------------------------------------------------------------------------------------------------ */
+
+const struct submission_counts *submission_counts(const struct submission_shared *s)
+{
+    return &s->counts;
+}
+
+void submission_count_rejected(struct submission_shared *s, int code, const char *enhanced)
+{
+    unsigned subject = 0;
+    if (enhanced[0] != '\0' && enhanced[1] == '.' && enhanced[2] >= '1' && enhanced[2] < '0' + SUBMISSION_SUBJECTS)
+        subject = (unsigned)(enhanced[2] - '0');
+    s->counts.rejected[code >= 500][subject]++;
+}
+
+void limits_count_login(struct submission_shared *s, bool ok)
+{
+    if (ok)
+        s->counts.logins_ok++;
+    else
+        s->counts.logins_failed++;
 }

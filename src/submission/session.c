@@ -66,9 +66,11 @@ static void send_reply(struct submission *s, int code, const char *enhanced, con
 void session_reply(struct submission *s, int code, const char *enhanced, const char *text)
 {
     /* A wrong password has its own event. */
-    if (code >= 400 && code != 535)
+    if (code >= 400 && code != 535) {
+        submission_count_rejected(s->shared, code, enhanced);
         log_event(LOG_LEVEL_INFO, "rejected", LOG_STR("ip", s->ip), LOG_STR("user", submission_user(s)),
                   LOG_NUM("code", code), LOG_STR("reason", text));
+    }
     send_reply(s, code, enhanced, text);
 }
 

@@ -23,8 +23,9 @@ struct tls_server {
     SSL_CTX *ctx;
     char *certificate_path, *key_path;
     struct stamp certificate, key;
-    bool temporary; /* made in memory */
-    struct err why; /* temporary: what is wrong with the files */
+    bool temporary;    /* made in memory */
+    char problem[320]; /* the worst that was found */
+    struct err why;    /* temporary: what is wrong with the files */
 };
 
 static struct stamp stamp_of(const char *path)
@@ -247,13 +248,14 @@ static int64_t warn_s(const struct config *c, const struct tls_certificate_facts
     return c->tls.acme != NULL && quarter < TLS_CERTIFICATE_WARN_S ? quarter : TLS_CERTIFICATE_WARN_S;
 }
 
-void tls_server_warn(const struct tls_server *t, const struct config *c)
+void tls_server_warn(struct tls_server *t, const struct config *c)
 {
     struct tls_certificate_problem problems[TLS_CERTIFICATE_PROBLEMS];
     struct tls_certificate_facts facts;
     STACK_OF(X509) *rest = NULL, *chain;
     X509 *leaf = SSL_CTX_get0_certificate(t->ctx);
 
+    t->problem[0] = '\0';
     if (t->temporary) {
         if (t->certificate.exists)
             log_problem(certificate_path(c), t->why.text, "sendas obtains a new one");
@@ -271,6 +273,8 @@ void tls_server_warn(const struct tls_server *t, const struct config *c)
     tls_certificate_judge_chain(chain, c->hostname, &facts);
     sk_X509_free(chain);
     size_t n = tls_certificate_problems(&facts, c->hostname, clock_wall_ms() / 1000, warn_s(c, &facts), problems);
+    if (n > 0)
+        snprintf(t->problem, sizeof(t->problem), "%s", problems[0].reason);
     for (size_t i = 0; i < n; i++)
         log_problem(certificate_path(c), problems[i].reason, problems[i].fix);
 }
@@ -282,6 +286,11 @@ int64_t tls_server_end(const struct tls_server *t)
     if (t->temporary || ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(t->ctx)), &tm) != 1)
         return 0;
     return (int64_t)timegm(&tm);
+}
+
+const char *tls_server_problem(const struct tls_server *t)
+{
+    return t->problem;
 }
 
 bool tls_server_temporary(const struct tls_server *t)

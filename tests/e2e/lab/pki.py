@@ -12,7 +12,7 @@ class Pki:
         sh("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30", "-subj", "/CN=Lab root",
            "-keyout", self.dir / "ca.key", "-out", self.ca)
 
-    def issue(self, *names, tag=""):
+    def issue(self, *names, tag="", days=30):
         """(full chain, key) for these DNS names; the first one names the files."""
         stem = self.dir / (names[0] + tag)
         key, request, chain = f"{stem}.key", f"{stem}.csr", f"{stem}.pem"
@@ -20,7 +20,7 @@ class Pki:
         extensions.write_text("subjectAltName=" + ",".join("DNS:" + n for n in names) + "\nextendedKeyUsage=serverAuth\n")
         sh("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={names[0]}", "-keyout", key,
            "-out", request)
-        sh("openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.dir / "ca.key", "-CAcreateserial", "-days", "30",
+        sh("openssl", "x509", "-req", "-in", request, "-CA", self.ca, "-CAkey", self.dir / "ca.key", "-CAcreateserial", "-days", str(days),
            "-extfile", extensions, "-out", chain)
         with open(chain, "a", encoding="ascii") as out:
             out.write(self.ca.read_text())

@@ -36,3 +36,23 @@ def talk(listen, octets, seconds=30):
 def get(listen, path, method="GET", host=None, version="1.1", fields=()):
     lines = [f"{method} {path} HTTP/{version}"] + ([] if host == "" else [f"Host: {host or listen}"]) + list(fields)
     return talk(listen, "\r\n".join([*lines, "", ""]).encode("latin-1"))
+
+
+def metrics(text):
+    """{(name, ((label, value), ...)): number} of the Prometheus text format, strictly; and {name: (type, help)}."""
+    import re
+    values, families = {}, {}
+    for line in text.splitlines():
+        if line.startswith("# "):
+            _, kind, name, rest = line.split(" ", 3)
+            families.setdefault(name, {})[kind] = rest
+            continue
+        match = re.fullmatch(r'([a-z_]+)(?:\{((?:[a-z]+="(?:[^"\\\n]|\\[\\"n])*",?)+)\})? ([0-9.]+)', line)
+        if not match:
+            raise ValueError(f"no sample: {line!r}")
+        name, labels, value = match.groups()
+        key = name, tuple(re.findall(r'([a-z]+)="((?:[^"\\]|\\.)*)"', labels or ""))
+        if key in values:
+            raise ValueError(f"twice: {line!r}")
+        values[key] = float(value)
+    return values, families
