@@ -139,10 +139,14 @@ static void line_add_text(struct line *l, struct slice s, const char *open, cons
         s = slice_sub(s, 0, n);
         cut = "...";
     }
-    const char *quote = format == LOG_FORMAT_JSON || !is_plain(s) || (s.n == 0 && open[0] == '\0') ? "\"" : "";
+    bool plain = is_plain(s);
+    const char *quote = format == LOG_FORMAT_JSON || !plain || (s.n == 0 && open[0] == '\0') ? "\"" : "";
     line_add_str(l, quote);
     line_add_str(l, open);
-    line_add_escaped(l, s, format);
+    if (plain)
+        line_add(l, s.p, s.n);
+    else
+        line_add_escaped(l, s, format);
     line_add_str(l, cut);
     line_add_str(l, close);
     line_add_str(l, quote);

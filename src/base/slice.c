@@ -134,6 +134,8 @@ static size_t utf8_sequence(struct slice s)
 
 bool slice_is_utf8(struct slice s)
 {
+    if (slice_is_ascii(s))
+        return true;
     while (s.n > 0) {
         size_t n = utf8_sequence(s);
         if (n == 0)

@@ -62,17 +62,19 @@ void strbuf_add_char(struct strbuf *b, char c)
 void strbuf_addf(struct strbuf *b, const char *format, ...)
 {
     va_list args, again;
+    if (!strbuf_reserve(b, 0))
+        return;
     va_start(args, format);
     va_copy(again, args);
     size_t room = b->cap - b->n;
-    int n = vsnprintf(b->p == NULL ? NULL : b->p + b->n, b->p == NULL ? 0 : room, format, args);
+    int n = vsnprintf(b->p + b->n, room, format, args);
     if (n < 0) {
         b->failed = true;
     } else if (strbuf_reserve(b, (size_t)n)) {
         if ((size_t)n >= room)
             vsnprintf(b->p + b->n, (size_t)n + 1, format, again);
         b->n += (size_t)n;
-    } else if (b->p != NULL) {
+    } else {
         b->p[b->n] = '\0'; /* what the first try left there */
     }
     va_end(again);

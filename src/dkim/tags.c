@@ -97,9 +97,10 @@ int dkim_base64_read(struct arena *a, struct slice text, struct slice *ret)
 {
     struct strbuf packed = STRBUF_INIT, raw = STRBUF_INIT;
     struct slice copy = {NULL, 0};
-    for (size_t i = 0; i < text.n; i++) {
-        if (!is_blank(text.p[i]))
-            strbuf_add_char(&packed, text.p[i]);
+    for (size_t i = 0, start; i < text.n; i++) {
+        for (start = i; i < text.n && !is_blank(text.p[i]);)
+            i++;
+        strbuf_add(&packed, text.p + start, i - start);
     }
     int status = base64_decode(&raw, strbuf_slice(&packed));
     if (status == 0)

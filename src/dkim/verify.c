@@ -147,11 +147,19 @@ static void list_names(struct slice names, char out[NAMES_SIZE])
     }
 }
 
-static void judge_hashes(struct verifier *v, const struct dkim_parsed *p, int header, struct dkim_signature *s)
+static void header_differs(struct verifier *v, const struct dkim_parsed *p, struct dkim_signature *s)
 {
     char names[NAMES_SIZE];
-    bool body = memcmp(v->hash, p->body_hash, DKIM_HASH_SIZE) == 0;
     list_names(p->names, names);
+    dkim_signature_set(v->arena, s, DKIM_FAIL,
+                       "the signature does not match: a signed header field was changed, or this is not the key it was "
+                       "made with; signed are: %s",
+                       names);
+}
+
+static void judge_hashes(struct verifier *v, const struct dkim_parsed *p, int header, struct dkim_signature *s)
+{
+    bool body = memcmp(v->hash, p->body_hash, DKIM_HASH_SIZE) == 0;
     s->partial = p->limited && p->limit < v->length;
     if (p->limited && p->limit > v->length)
         dkim_signature_set(v->arena, s, DKIM_FAIL,
@@ -168,11 +176,7 @@ static void judge_hashes(struct verifier *v, const struct dkim_parsed *p, int he
             "the body was changed after signing (the body hash differs), and the signature does not match "
             "the header either");
     else if (header != 1)
-        dkim_signature_set(
-            v->arena, s, DKIM_FAIL,
-            "the signature does not match: a signed header field was changed, or this is not the key it was "
-            "made with; signed are: %s",
-            names);
+        header_differs(v, p, s);
     else {
         s->result = DKIM_PASS;
         s->reason = s->partial   ? "the end of the body is not signed (l=): anybody could have added it"

@@ -45,10 +45,10 @@ static void relax_value(struct strbuf *out, struct slice value)
 void dkim_verify_field(struct strbuf *out, const struct field *f, struct slice value, bool relaxed)
 {
     if (relaxed) {
-        for (size_t i = 0; i < f->name.n; i++) {
-            char c = f->name.p[i];
-            strbuf_add_char(out, c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c);
-        }
+        size_t i = out->n;
+        strbuf_add_slice(out, f->name);
+        for (; i < out->n; i++)
+            out->p[i] = (char)(out->p[i] | (out->p[i] >= 'A' && out->p[i] <= 'Z' ? 0x20 : 0));
         strbuf_add_char(out, ':');
         relax_value(out, value);
     } else {

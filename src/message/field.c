@@ -14,21 +14,19 @@ static bool is_wsp(char ch)
 /* Takes the next line, without its CRLF, off *rest. */
 static int take_line(struct slice *rest, struct slice *ret_line, size_t number, struct err *err)
 {
-    for (size_t i = 0; i < rest->n; i++) {
-        char ch = rest->p[i];
-        if (ch == '\0')
-            return err_set(err, "header line %zu: a NUL octet", number);
-        if (ch == '\n')
-            return err_set(err, "header line %zu: a bare LF", number);
-        if (ch != '\r')
-            continue;
-        if (i + 1 == rest->n || rest->p[i + 1] != '\n')
-            return err_set(err, "header line %zu: a bare CR", number);
-        *ret_line = slice_sub(*rest, 0, i);
-        *rest = slice_skip(*rest, i + 2);
-        return 0;
-    }
-    return err_set(err, "header line %zu: the line does not end", number);
+    size_t cr = slice_find(*rest, '\r');
+    struct slice line = slice_sub(*rest, 0, cr);
+    line.n = slice_find(line, '\n');
+    line.n = slice_find(line, '\0');
+    if (line.n < cr)
+        return err_set(err, "header line %zu: a %s", number, line.p[line.n] == '\n' ? "bare LF" : "NUL octet");
+    if (cr == rest->n)
+        return err_set(err, "header line %zu: the line does not end", number);
+    if (cr + 1 == rest->n || rest->p[cr + 1] != '\n')
+        return err_set(err, "header line %zu: a bare CR", number);
+    *ret_line = line;
+    *rest = slice_skip(*rest, cr + 2);
+    return 0;
 }
 
 /* optional-field = field-name ":" unstructured CRLF    RFC 5322 3.6.8
