@@ -300,15 +300,16 @@ static size_t before_dot(struct slice s)
     return i;
 }
 
-/* RFC 5321 4.5.2: a leading dot is doubled.  Pieces go out as they stand, nothing is copied here. */
+/* RFC 5321 4.5.2: a leading dot is doubled: one piece ends with it, and the next begins with it.  Pieces go out as they
+ * stand, nothing is copied here. */
 static void send_stuffed(struct delivery_session *s, struct slice bytes)
 {
+    if (bytes.n > 0 && s->line_start && bytes.p[0] == '.')
+        session_command(s, SLICE("."));
     while (bytes.n > 0) {
-        if (s->line_start && bytes.p[0] == '.')
-            session_command(s, SLICE("."));
         size_t n = before_dot(bytes);
         s->line_start = bytes.p[n - 1] == '\n';
-        session_command(s, slice_sub(bytes, 0, n));
+        session_command(s, slice_sub(bytes, 0, n + 1));
         bytes = slice_skip(bytes, n);
     }
 }

@@ -19,8 +19,10 @@ static char to_lower(char c)
 
 void dkim_relaxed_field(struct strbuf *out, const struct field *f)
 {
-    for (size_t i = 0; i < f->name.n; i++)
-        strbuf_add_char(out, to_lower(f->name.p[i]));
+    size_t name = out->n;
+    strbuf_add_slice(out, f->name);
+    for (size_t i = name; i < out->n; i++)
+        out->p[i] = to_lower(out->p[i]);
     strbuf_add_char(out, ':');
     /* Unfold, make each run of WSP one SP, drop WSP at both ends: the CRLF of a fold goes with the WSP behind it. */
     struct slice value = slice_trim(f->value);
@@ -156,10 +158,12 @@ static size_t take_block(struct dkim_body_hash *h, const char *p, size_t n)
         drop |= (uint64_t)dropped(p + i) << i;
     drop &= n < CANON_BLOCK ? (UINT64_C(1) << n) - 1 : UINT64_MAX;
     copy_block(h->buffer + h->used, p);
-    for (; drop != 0; drop &= drop - 1) {
+    while (drop != 0) {
         size_t at = (size_t)__builtin_ctzll(drop);
         h->used += at - from;
-        from = at + 1;
+        drop += UINT64_C(1) << at; /* clears the run from there on, and sets the bit behind it */
+        from = drop == 0 ? CANON_BLOCK : (size_t)__builtin_ctzll(drop);
+        drop &= drop - 1;
         copy_block(h->buffer + h->used, p + from);
     }
     h->used += n - from;
