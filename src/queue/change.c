@@ -88,11 +88,14 @@ static int change(struct store *s, enum queue_action action, int64_t row, int64_
     return SQLITE_MISUSE;
 }
 
-/* The row of the message that waits with this id; 0 when there is none. */
+/* The row of the message that waits with this id; 0 when there is none.  By the recipients: however long the history is. */
 static int find(struct store *s, const char *id, int64_t *row)
 {
     sqlite3_stmt *st = NULL;
-    int rc = sqlite3_prepare_v2(s->db, "SELECT row FROM message WHERE id = ? AND finished_ms IS NULL", -1, &st, NULL);
+    int rc = sqlite3_prepare_v2(s->db,
+                                "SELECT m.row FROM recipient r CROSS JOIN message m ON m.row = r.row >> 16"
+                                " WHERE m.id = ? LIMIT 1",
+                                -1, &st, NULL);
 
     *row = 0;
     if (rc == SQLITE_OK)
@@ -131,7 +134,8 @@ static int retry_all(struct store *s, int64_t now, size_t *n)
 {
     int rc = exec(s, n,
                   "INSERT INTO event (message_row, time_ms, kind, text)"
-                  " SELECT row, %lld, 'retried', '' FROM message WHERE finished_ms IS NULL AND held = 0",
+                  " SELECT row, %lld, 'retried', '' FROM message WHERE held = 0"
+                  " AND row IN (SELECT row >> 16 FROM recipient)",
                   (long long)now);
 
     if (rc == SQLITE_OK)

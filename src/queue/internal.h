@@ -188,8 +188,10 @@ int store_drop_partial(struct store *s);
 int store_files(struct store *s, struct strbuf *ids);
 /* The open transaction ends this message: its file, if there is one, goes after the commit. */
 int store_file_ends(struct store *s, const char *id);
-/* Forgets at most `limit` messages that were finished before `before_ms`. */
-int store_prune(struct store *s, int64_t before_ms, int limit, int *pruned);
+/* Looks at PRUNE_LOOK messages behind the row *place, which moves on, from the last to the first again; forgets those that
+ * were finished before `before_ms`, PRUNE_BATCH at most. */
+enum { PRUNE_BATCH = 100, PRUNE_LOOK = 5000 };
+int store_prune(struct store *s, int64_t before_ms, int64_t *place, int *pruned);
 
 /* The oldest change that another process has made and that the daemon has not seen; .row 0 when there is none. */
 struct store_control {
@@ -418,6 +420,7 @@ struct writer {
     struct requests backlog; /* taken, in no group yet */
     struct requests carried; /* finishes that could not be committed, oldest first: tried again until they can */
     int64_t carried_until_ms, tidy_at_ms, complained_ms, copy_at_ms;
+    int64_t prune_place;       /* see store_prune */
     atomic_int log_pages;      /* LOG_PAGES; tests take less */
     int64_t wall_less_mono_ms; /* changes when somebody sets the clock */
     atomic_bool ailing;        /* the last commit failed */

@@ -446,23 +446,27 @@ int store_drop_partial(struct store *s)
     }
 }
 
-int store_prune(struct store *s, int64_t before_ms, int limit, int *pruned)
+int store_prune(struct store *s, int64_t before_ms, int64_t *place, int *pruned)
 {
-    int rc = SQLITE_OK;
+    int64_t rows[PRUNE_BATCH];
+    struct run r = run_of(s, SQL_FINISHED);
+    int looked = 0, n = 0;
 
-    for (*pruned = 0; *pruned < limit; ++*pruned) {
-        struct run r = run_of(s, SQL_PRUNABLE);
-        int64_t row = 0;
-        bool found;
-        run_number(&r, before_ms);
-        rc = first_number(&r, &row, &found);
-        if (rc != SQLITE_OK || !found)
-            break;
-        rc = run_one(s, SQL_DROP_EVENTS, row);
+    run_number(&r, before_ms); /* what waits is not old */
+    run_number(&r, *place);
+    run_number(&r, PRUNE_LOOK);
+    for (; n < PRUNE_BATCH && run_row(&r); looked++) {
+        *place = sqlite3_column_int64(r.st, 0);
+        if (sqlite3_column_int64(r.st, 1) < before_ms)
+            rows[n++] = *place;
+    }
+    int rc = run_end(&r);
+    if (n < PRUNE_BATCH && looked < PRUNE_LOOK)
+        *place = 0; /* from the start again */
+    for (*pruned = 0; rc == SQLITE_OK && *pruned < n; ++*pruned) {
+        rc = run_one(s, SQL_DROP_EVENTS, rows[*pruned]);
         if (rc == SQLITE_OK)
-            rc = run_one(s, SQL_DROP_MESSAGE, row);
-        if (rc != SQLITE_OK)
-            break;
+            rc = run_one(s, SQL_DROP_MESSAGE, rows[*pruned]);
     }
     return rc;
 }

@@ -13,7 +13,6 @@ enum {
     CARRY_MS = 1000,
     TIDY_MS = 60 * 1000,
     TIDY_MORE_MS = 500,
-    TIDY_BATCH = 100,
     COMPLAIN_MS = 10 * 1000,
     CLOCK_STEP_MS = 60 * 1000, /* less is not worth writing down */
 };
@@ -264,13 +263,13 @@ static void tidy(struct writer *w)
     if (rc == SQLITE_OK && w->ailing) /* does it work again?  Nobody may send anything while it does not */
         rc = store_stamp(&w->store, step.now_ms);
     if (rc == SQLITE_OK)
-        rc = store_prune(&w->store, step.now_ms - atomic_load(&w->history_ms), TIDY_BATCH, &pruned);
+        rc = store_prune(&w->store, step.now_ms - atomic_load(&w->history_ms), &w->prune_place, &pruned);
     if (rc == SQLITE_OK)
         rc = store_shrink(&w->store, &more);
     rc = end(w, &step, rc);
     if (rc == SQLITE_OK) {
         recovered(w);
-        if (more || pruned == TIDY_BATCH)
+        if (more || pruned == PRUNE_BATCH)
             w->tidy_at_ms = now + TIDY_MORE_MS;
         return;
     }

@@ -465,6 +465,8 @@ START_TEST(version_2_is_brought_up_to_date)
     rig_message(&m, "BCDFGHJKLM", one);
     ck_assert_int_eq(rig_put(&r, &m.m), QUEUE_OK);
     rig_close(&r);
+    rig_sql(&r, "CREATE UNIQUE INDEX message_open ON message(id) WHERE finished_ms IS NULL");
+    rig_sql(&r, "CREATE INDEX message_finished ON message(finished_ms) WHERE finished_ms IS NOT NULL");
     rig_sql(&r, "ALTER TABLE message DROP COLUMN head");
     rig_sql(&r, "ALTER TABLE chunk DROP COLUMN sum_2");
     rig_sql(&r, "UPDATE message SET size = 24 + 65536 * 30");

@@ -402,12 +402,13 @@ START_TEST(a_marked_file_is_looked_at_whole)
     rig_sql(&r, "PRAGMA writable_schema = 1");
     sqlite3 *db = NULL;
     ck_assert_int_eq(sqlite3_open(r.path, &db), SQLITE_OK);
-    ck_assert_int_eq(sqlite3_exec(db,
-                                  "PRAGMA writable_schema = 1; CREATE TABLE kept (x);"
-                                  "INSERT INTO kept SELECT sql FROM sqlite_schema WHERE name = 'event_message';"
-                                  "DELETE FROM sqlite_schema WHERE name = 'event_message';",
-                                  NULL, NULL, NULL),
-                     SQLITE_OK);
+    ck_assert_int_eq(
+        sqlite3_exec(db,
+                     "PRAGMA writable_schema = 1; CREATE TABLE kept (x, y);"
+                     "INSERT INTO kept SELECT sql, rootpage FROM sqlite_schema WHERE name = 'event_message';"
+                     "DELETE FROM sqlite_schema WHERE name = 'event_message';",
+                     NULL, NULL, NULL),
+        SQLITE_OK);
     sqlite3_close(db);
     ck_assert_int_eq(sqlite3_open(r.path, &db), SQLITE_OK);
     ck_assert_int_eq(sqlite3_exec(db, "DELETE FROM event WHERE row < 50", NULL, NULL, NULL), SQLITE_OK);
@@ -416,7 +417,7 @@ START_TEST(a_marked_file_is_looked_at_whole)
     ck_assert_int_eq(
         sqlite3_exec(db,
                      "PRAGMA writable_schema = 1; INSERT INTO sqlite_schema (type, name, tbl_name, rootpage,"
-                     " sql) SELECT 'index', 'event_message', 'event', 10, x FROM kept; DROP TABLE kept;",
+                     " sql) SELECT 'index', 'event_message', 'event', y, x FROM kept; DROP TABLE kept;",
                      NULL, NULL, NULL),
         SQLITE_OK);
     sqlite3_close(db);
@@ -434,7 +435,7 @@ END_TEST
 /* ---- older schemas --------------------------------------------------------------------------- */
 
 /* A file as version 1 made it, with one message in it. */
-/* Version 1 or 2; the sums of 2 were others than today's. */
+/* Version 1, 2 or 3; the sums of 2 were others than today's. */
 static void make_old(struct rig *r, int version)
 {
     sqlite3 *db = NULL;
@@ -473,12 +474,19 @@ static void make_old(struct rig *r, int version)
             "INSERT INTO event VALUES (1, 1, strftime('%s', 'now') * 1000, 'accepted', NULL, 'accepted');",
             NULL, NULL, NULL),
         SQLITE_OK);
-    if (version == 2)
+    if (version >= 2)
         ck_assert_int_eq(sqlite3_exec(db,
                                       "CREATE TABLE control (row INTEGER PRIMARY KEY, message_row INTEGER NOT NULL,"
                                       " action INTEGER NOT NULL, id TEXT NOT NULL);"
                                       "ALTER TABLE chunk ADD COLUMN sum INTEGER; UPDATE chunk SET sum = 12345;"
                                       "PRAGMA user_version = 2",
+                                      NULL, NULL, NULL),
+                         SQLITE_OK);
+    if (version >= 3)
+        ck_assert_int_eq(sqlite3_exec(db,
+                                      "ALTER TABLE message ADD COLUMN head INTEGER;"
+                                      "ALTER TABLE chunk RENAME COLUMN sum TO sum_2;"
+                                      "ALTER TABLE chunk ADD COLUMN sum INTEGER; PRAGMA user_version = 3",
                                       NULL, NULL, NULL),
                          SQLITE_OK);
     sqlite3_close(db);
@@ -653,8 +661,8 @@ static Suite *make_suite(void)
     tcase_add_test(tc, a_marked_file_is_looked_at_whole);
     tc = tcase_create("versions");
     suite_add_tcase(suite, tc);
-    tcase_add_loop_test(tc, an_old_version_is_brought_up_to_date, 0, 2);
-    tcase_add_loop_test(tc, an_old_version_is_rescued, 0, 4);
+    tcase_add_loop_test(tc, an_old_version_is_brought_up_to_date, 0, 3);
+    tcase_add_loop_test(tc, an_old_version_is_rescued, 0, 6);
     tcase_add_test(tc, rescue_says_why_it_cannot);
     tc = tcase_create("clock");
     suite_add_tcase(suite, tc);
