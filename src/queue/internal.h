@@ -180,8 +180,8 @@ struct store_waiting {
 int store_scan(struct store *s, int64_t first, int64_t last, int (*each)(void *ctx, const struct store_waiting *w),
                void *ctx, size_t *messages);
 int store_last_row(struct store *s, int64_t *ret);
-/* The octets of a chunk that has its sum already. */
-int store_fill_chunk(struct store *s, int64_t key, struct slice bytes);
+/* The octets that a chunk lacks that has its sum already, and `have` octets. */
+int store_fill_chunk(struct store *s, int64_t key, size_t have, struct slice bytes);
 /* Deletes what messages left that a crash cut short (versions 1 and 2). */
 int store_drop_partial(struct store *s);
 /* The ids of all that waits and has a file, QUEUE_ID_LEN octets each. */

@@ -94,11 +94,12 @@ static int copy_blob(struct run *r, bool found, struct slice *ret)
     return copy != NULL ? SQLITE_OK : SQLITE_NOMEM;
 }
 
-/* A chunk that is in the file; SQLITE_NOTFOUND when there is no such file. */
-static int read_file(struct store *s, struct read *read)
+/* A chunk of which the table has `have`, which is all that stands before the body, and the file the rest;
+ * SQLITE_NOTFOUND when there is no such file. */
+static int read_file(struct store *s, struct read *read, struct slice have)
 {
     struct run r = run_of(s, SQL_FILE);
-    uint64_t offset = (uint64_t)read->index * QUEUE_CHUNK;
+    uint64_t offset = (uint64_t)read->index * QUEUE_CHUNK, at = offset + have.n;
 
     run_number(&r, read->message_row);
     if (run_row(&r)) {
@@ -108,13 +109,29 @@ static int read_file(struct store *s, struct read *read)
         char *bytes = malloc(n + 1);
         if (id == NULL || bytes == NULL)
             r.rc = SQLITE_NOMEM;
+        else if (have.n >= n || (have.n == 0 ? head > offset : head != at))
+            r.rc = SQLITE_CORRUPT;
         else
-            r.rc = head > offset || n == 0 ? SQLITE_CORRUPT : content_read(s->folder, id, offset - head, bytes, n);
+            r.rc = content_read(s->folder, id, at - head, bytes + have.n, n - have.n);
+        if (r.rc == SQLITE_OK && have.n > 0)
+            memcpy(bytes, have.p, have.n);
         read->bytes = (struct slice){bytes, n};
     } else if (r.rc == SQLITE_OK) {
         r.rc = SQLITE_NOTFOUND;
     }
     return run_end(&r);
+}
+
+/* A chunk that has not its sum lacks what is in the file, or is damaged. */
+static int read_summed(struct store *s, struct run *r, struct read *read)
+{
+    struct slice have = {sqlite3_column_blob(r->st, 0), (size_t)sqlite3_column_bytes(r->st, 0)};
+    int64_t sum = sqlite3_column_int64(r->st, 1);
+
+    if (store_sum(have) == sum)
+        return copy_blob(r, true, &read->bytes);
+    int rc = have.n < QUEUE_CHUNK ? read_file(s, read, have) : SQLITE_CORRUPT;
+    return rc == SQLITE_OK && store_sum(read->bytes) != sum ? SQLITE_CORRUPT : rc;
 }
 
 /* One look at the chunk. */
@@ -124,12 +141,8 @@ static int read_chunk(struct store *s, struct read *read)
 
     run_number(&r, key_of(read->message_row, read->index));
     bool found = run_row(&r), summed = found && sqlite3_column_type(r.st, 1) != SQLITE_NULL;
-    if (r.rc == SQLITE_OK && found && sqlite3_column_bytes(r.st, 0) == 0)
-        r.rc = read_file(s, read);
-    else if (r.rc == SQLITE_OK)
-        r.rc = copy_blob(&r, found, &read->bytes);
-    if (r.rc == SQLITE_OK && summed && sqlite3_column_int64(r.st, 1) != store_sum(read->bytes))
-        r.rc = SQLITE_CORRUPT;
+    if (r.rc == SQLITE_OK)
+        r.rc = summed ? read_summed(s, &r, read) : copy_blob(&r, found, &read->bytes);
     int rc = run_end(&r);
     if (rc != SQLITE_OK) {
         free((char *)read->bytes.p);

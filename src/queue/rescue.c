@@ -229,24 +229,25 @@ static int copy_rows(struct rescue *r, int64_t from, int64_t to)
 }
 
 /* What is in a file beside the damaged one comes into the table.  What cannot be read stays empty, and is found missing. */
-static int copy_body(struct rescue *r, int64_t from, int64_t to)
+static int copy_body(struct rescue *r, int64_t bad_row, int64_t row)
 {
     char buffer[QUEUE_CHUNK];
     int64_t head = -1, size = 0;
     int rc = SQLITE_OK;
 
     if (r->version > 2)
-        ask(r, &head, NULL, "SELECT ifnull(head, -1) FROM bad.message WHERE row = %lld", (long long)from);
-    ask(r, &size, NULL, "SELECT size FROM message WHERE row = %lld", (long long)to);
+        ask(r, &head, NULL, "SELECT ifnull(head, -1) FROM bad.message WHERE row = %lld", (long long)bad_row);
+    ask(r, &size, NULL, "SELECT size FROM message WHERE row = %lld", (long long)row);
     if (head < 0)
         return SQLITE_OK;
-    for (int64_t at = (head + QUEUE_CHUNK - 1) / QUEUE_CHUNK * QUEUE_CHUNK; rc == SQLITE_OK && at < size;
-         at += QUEUE_CHUNK) {
-        size_t n = size - at < QUEUE_CHUNK ? (size_t)(size - at) : QUEUE_CHUNK;
-        if (at / QUEUE_CHUNK >= CHUNKS_MAX ||
-            content_read(r->folder, r->id, (uint64_t)(at - head), buffer, n) != SQLITE_OK)
+    for (int64_t chunk = head / QUEUE_CHUNK; rc == SQLITE_OK && chunk < CHUNKS_MAX; chunk++) {
+        int64_t at = chunk * QUEUE_CHUNK, from = at < head ? head : at;
+        int64_t to = size - at < QUEUE_CHUNK ? size : at + QUEUE_CHUNK;
+        if (from >= to ||
+            content_read(r->folder, r->id, (uint64_t)(from - head), buffer, (size_t)(to - from)) != SQLITE_OK)
             break;
-        rc = store_fill_chunk(&r->s, key_of(to, (unsigned)(at / QUEUE_CHUNK)), slice_from(buffer, n));
+        rc = store_fill_chunk(&r->s, key_of(row, (unsigned)chunk), (size_t)(from - at),
+                              slice_from(buffer, (size_t)(to - from)));
     }
     return rc;
 }

@@ -17,7 +17,7 @@ enum { APPLICATION_ID = 0x53454e44 /* "SEND" */ };
  *            how many octets stand before a body that is in a file (content.c), NULL when all are in `chunk`
  * recipient  only those that still wait: a row that goes is told by `event`
  * chunk      the content, QUEUE_CHUNK octets each, with their store_sum (NULL: made before version 3; `sum_2` is the one
- *            that version 2 had, in one lane); `bytes` is empty where all of them are in the file
+ *            that version 2 had, in one lane); `bytes` lacks what is in the file
  * partial    a large message of which only some chunks are in yet: what versions 1 and 2 may have left
  * event      the life of a message, for trace; `recipient` is NULL where it concerns all
  * control    what another process has changed and the daemon has not seen yet: enum notice_action */

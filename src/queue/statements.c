@@ -11,7 +11,7 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
         " smtputf8, eightbit, size, created_ms, expires_ms, head) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     [SQL_PUT_RECIPIENT] = "INSERT INTO recipient (row, address, domain, orcpt, notify, next_ms) VALUES (?,?,?,?,?,?)",
     [SQL_PUT_CHUNK] = "INSERT INTO chunk (row, bytes, sum) VALUES (?,?,?)",
-    [SQL_FILL_CHUNK] = "UPDATE chunk SET bytes = ? WHERE row = ? AND length(bytes) = 0",
+    [SQL_FILL_CHUNK] = "UPDATE chunk SET bytes = CAST(bytes || ? AS BLOB) WHERE row = ? AND length(bytes) = ?",
     [SQL_DROP_PARTIAL] = "DELETE FROM partial WHERE message_row = ?",
     [SQL_DROP_CHUNKS] = "DELETE FROM chunk WHERE row BETWEEN ? AND ?",
     [SQL_PUT_EVENT] = "INSERT INTO event (message_row, time_ms, kind, recipient, text) VALUES (?,?,?,?,?)",

@@ -310,6 +310,48 @@ START_TEST(what_is_damaged_is_not_sent)
 }
 END_TEST
 
+/* Of the chunk in which the body begins, the table has the head. */
+START_TEST(a_head_that_is_damaged_is_not_sent)
+{
+    static const char *const updates[] = {"UPDATE chunk SET bytes = substr(bytes, 2) WHERE length(bytes) > 0",
+                                          "UPDATE chunk SET bytes = x'' WHERE length(bytes) > 0",
+                                          "UPDATE chunk SET bytes = CAST(bytes || 'F' AS BLOB) WHERE length(bytes) > 0",
+                                          "UPDATE message SET head = head + 1"};
+    struct rig r;
+
+    begin(&r);
+    log_to(fopen("/dev/null", "w"));
+    rig_sql(&r, updates[_i]);
+    r.read = false;
+    queue_read(r.queue, r.due[0], 0, rig_on_unreadable, &r);
+    rig_until(&r, r.read);
+    rig_end(&r);
+}
+END_TEST
+
+/* The whole of it, as it was made at first, is as good. */
+START_TEST(a_whole_chunk_in_the_table_is_as_good)
+{
+    static char rest[QUEUE_CHUNK - HEAD];
+    struct rig r;
+    struct store s;
+    struct err err = {""};
+    const struct queue_item *item = begin(&r);
+
+    for (size_t i = 0; i < sizeof(rest); i++)
+        rest[i] = octet_at(i);
+    ck_assert_int_eq(store_open(&s, r.path, STORE_CHANGE, &err), 0);
+    int64_t key = key_of(item->message_row, 0);
+    ck_assert_int_eq(store_fill_chunk(&s, key, HEAD + 1, slice_from(rest, sizeof(rest))), SQLITE_OK);
+    ck_assert_int_eq(rig_sql(&r, "SELECT max(length(bytes)) FROM chunk"), HEAD);
+    ck_assert_int_eq(store_fill_chunk(&s, key, HEAD, slice_from(rest, sizeof(rest))), SQLITE_OK);
+    ck_assert_int_eq(rig_sql(&r, "SELECT max(length(bytes)) FROM chunk"), QUEUE_CHUNK);
+    store_close(&s);
+    expect_whole(&r, item);
+    rig_end(&r);
+}
+END_TEST
+
 /* ---- at a start ------------------------------------------------------------------------------ */
 
 START_TEST(what_is_left_over_goes_with_the_next_start)
@@ -507,6 +549,8 @@ static Suite *make_suite(void)
     tcase_add_test(tc, a_folder_that_is_gone_is_made_again);
     tcase_add_test(tc, what_cannot_be_there_is_in_the_table);
     tcase_add_loop_test(tc, what_is_damaged_is_not_sent, 0, ARRAY_LEN(damages));
+    tcase_add_loop_test(tc, a_head_that_is_damaged_is_not_sent, 0, 4);
+    tcase_add_test(tc, a_whole_chunk_in_the_table_is_as_good);
     tcase_add_test(tc, what_is_left_over_goes_with_the_next_start);
     tcase_add_loop_test(tc, what_is_set_aside_is_rescued, 0, ARRAY_LEN(damages) + 1);
     tcase_add_loop_test(tc, bodies_without_their_queue_are_set_aside, 0, 2);
