@@ -107,6 +107,7 @@ static int read_file(struct store *s, struct read *read, struct slice have)
         uint64_t head = (uint64_t)sqlite3_column_int64(r.st, 1), size = (uint64_t)sqlite3_column_int64(r.st, 2);
         size_t n = size <= offset ? 0 : size - offset < QUEUE_CHUNK ? (size_t)(size - offset) : QUEUE_CHUNK;
         char *bytes = malloc(n + 1);
+        read->bytes = slice_from(bytes, n);
         if (id == NULL || bytes == NULL)
             r.rc = SQLITE_NOMEM;
         else if (have.n >= n || (have.n == 0 ? head > offset : head != at))
@@ -115,7 +116,6 @@ static int read_file(struct store *s, struct read *read, struct slice have)
             r.rc = content_read(s->folder, id, at - head, bytes + have.n, n - have.n);
         if (r.rc == SQLITE_OK && have.n > 0)
             memcpy(bytes, have.p, have.n);
-        read->bytes = (struct slice){bytes, n};
     } else if (r.rc == SQLITE_OK) {
         r.rc = SQLITE_NOTFOUND;
     }
