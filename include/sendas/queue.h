@@ -113,7 +113,7 @@ struct queue_figures {
     int64_t oldest_age_ms;  /* of those that are not held; 0 = there are none */
     uint64_t commits;       /* since the start */
 };
-/* Looks at each that waits: some ms for a hundred thousand. */
+/* Looks at each that waits: half a ms for a hundred thousand. */
 void queue_figures(const struct queue *q, struct queue_figures *ret);
 
 /* A domain that mail waits for. */
@@ -123,7 +123,7 @@ struct queue_place {
     int64_t oldest_age_ms;
     int64_t next_ms;       /* until the next attempt; 0 = now, or it is under way */
 };
-/* The `max` domains that have waited longest, longest first; how many. */
+/* The `max` (32 at most) domains that have waited longest, longest first; how many.  10 ms for a hundred thousand messages. */
 size_t queue_places(const struct queue *q, struct queue_place *v, size_t max);
 
 /* Did the last commit fail?  Then no message is accepted; whether it works again is tried at least every 10 s. */

@@ -57,7 +57,7 @@ static void render(const struct daemon *d, const struct admin_day *day, struct a
     struct admin_facts facts;
 
     a->status = 200;
-    if (admin_facts_gather(d, day, &facts) == 0)
+    if (admin_facts_gather(d, day, page == admin_page, &facts) == 0)
         page(&facts, &a->body);
     else
         a->body.failed = true;

@@ -134,7 +134,7 @@ static size_t count_keys(const struct config *c)
     return n < ADMIN_KEYS ? n : ADMIN_KEYS;
 }
 
-int admin_facts_gather(const struct daemon *d, const struct admin_day *day, struct admin_facts *ret)
+int admin_facts_gather(const struct daemon *d, const struct admin_day *day, bool places, struct admin_facts *ret)
 {
     const struct config *c = d->settings->config;
     size_t n_keys = count_keys(c);
@@ -164,7 +164,8 @@ int admin_facts_gather(const struct daemon *d, const struct admin_day *day, stru
     ret->n_keys = daemon_keys_states(d, ret->keys, n_keys);
     ret->n_listeners = listeners_count(d, ret->listeners, ADMIN_LISTENERS);
     queue_figures(d->queue, &ret->queue);
-    gather_places(d, ret);
+    if (places)
+        gather_places(d, ret);
     gather_process(ret);
     count_today(d, day, ret);
     return 0;
