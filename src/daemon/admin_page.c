@@ -332,7 +332,8 @@ static const char style[] =
     "code{flex-basis:100%;font:.8125rem/1.45 ui-monospace,Menlo,\"DejaVu Sans Mono\",monospace;overflow-wrap:anywhere;"
     "color:var(--soft)}"
     "@media(max-width:34rem){.rows span{order:1;flex-basis:100%}.rows code{order:2}.six{grid-template-columns:1fr 1fr}"
-    ".three{grid-template-columns:1fr 1fr 1.75fr}}";
+    ".three{grid-template-columns:1fr 1fr 1.75fr}dd{font-size:1.25rem}}.verdict "
+    "p:first-letter{text-transform:uppercase}";
 
 void admin_page(const struct admin_facts *f, struct strbuf *out)
 {
