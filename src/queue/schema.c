@@ -47,8 +47,7 @@ static const char *const migrations[] = {
     "ALTER TABLE chunk ADD COLUMN sum INTEGER;",
     /* Two pages of 8 KiB for each message that comes alone, a tenth of what the store took: what waits is found by its
      * recipients, and what is old by one look after the other (store_prune). */
-    "DROP INDEX message_open;"
-    "DROP INDEX message_finished;",
+    "DROP INDEX message_open; DROP INDEX message_finished;",
 };
 
 static int exec(struct store *s, const char *sql)
