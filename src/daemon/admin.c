@@ -101,21 +101,22 @@ static void visitor_accept(struct admin *a, int fd)
 
 /* ---- accepting ------------------------------------------------------------------------------------------ */
 
-static void on_pause_over(evutil_socket_t fd, short what, void *arg)
-{
-    struct admin *a = arg;
-    (void)fd, (void)what;
-    event_add(a->event, NULL);
-}
-
 /* No descriptors or no memory: a second without accepting instead of a loop that spins. */
 static void pause_accepting(struct admin *a, int error)
 {
     static const struct timeval second = {.tv_sec = 1};
 
     log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("key", "admin.listen"), LOG_STR("error", strerror(error)));
-    event_del(a->event);
-    evtimer_add(a->pause_timer, &second);
+    if (evtimer_add(a->pause_timer, &second) == 0)
+        event_del(a->event);
+}
+
+static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+{
+    struct admin *a = arg;
+    (void)fd, (void)what;
+    if (event_add(a->event, NULL) < 0)
+        pause_accepting(a, ENOMEM);
 }
 
 static void on_acceptable(evutil_socket_t listening, short what, void *arg)

@@ -569,6 +569,7 @@ struct conn *conn_accept(struct event_base *base, int fd, const struct conn_owne
     if (c != NULL) {
         c->connected = true;
         update_interest(c);
+        update_timer(c); /* the peer may never say a word */
     }
     return c;
 }

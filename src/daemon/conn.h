@@ -33,12 +33,13 @@ enum conn_event {
     CONN_CLOSED      /* the last event; `reason` says why, "" after conn_finish */
 };
 
-/* Called on the loop, never from within a conn_ function.  All conn_ functions may be called inside. */
+/* Called on the loop, never (but for `deadline`) from within a conn_ function.  All conn_ functions may be called inside. */
 struct conn_owner {
     /* Returns how many octets it takes; the rest is offered again, at the front of more. */
     size_t (*data)(void *owner, struct slice bytes);
     void (*event)(void *owner, enum conn_event event, const char *reason);
-    /* The monotonic time for CONN_TIMEOUT; 0 or INT64_MAX = none.  Asked whenever something has happened. */
+    /* The monotonic time for CONN_TIMEOUT; 0 or INT64_MAX = none.  Asked by conn_accept and conn_connect, and whenever
+     * something has happened. */
     int64_t (*deadline)(void *owner);
 };
 

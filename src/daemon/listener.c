@@ -115,15 +115,16 @@ static void pause_accepting(struct listener *l, int error)
 
     log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("address", l->address), LOG_NUM("port", l->port),
               LOG_STR("error", strerror(error)));
-    event_del(l->event);
-    evtimer_add(l->pause_timer, &second);
+    if (evtimer_add(l->pause_timer, &second) == 0)
+        event_del(l->event);
 }
 
 static void on_pause_over(evutil_socket_t fd, short what, void *arg)
 {
     struct listener *l = arg;
     (void)fd, (void)what;
-    event_add(l->event, NULL);
+    if (event_add(l->event, NULL) < 0)
+        pause_accepting(l, ENOMEM);
 }
 
 static void on_acceptable(evutil_socket_t listening, short what, void *arg)

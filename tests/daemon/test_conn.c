@@ -405,6 +405,21 @@ START_TEST(test_deadline)
 }
 END_TEST
 
+/* Nothing is said, on either side. */
+START_TEST(test_deadline_of_one_who_is_silent)
+{
+    int fds[2];
+
+    conn_free(&server.conn);
+    close(raw);
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    raw = fds[1];
+    server.deadline = clock_mono_ms() + 10;
+    server.conn = conn_accept(base, fds[0], &calls, &server);
+    server_is_told("timeout;");
+}
+END_TEST
+
 START_TEST(test_deadline_that_does_not_move)
 {
     server.deadline = clock_mono_ms() + 10;
@@ -671,6 +686,7 @@ static Suite *suite(void)
     tcase_add_test(tc, test_finish_does_not_wait_forever);
     tcase_add_test(tc, test_free_inside);
     tcase_add_test(tc, test_deadline);
+    tcase_add_test(tc, test_deadline_of_one_who_is_silent);
     tcase_add_test(tc, test_deadline_that_does_not_move);
     tcase_add_test(tc, test_connect_refused);
     tcase_add_test(tc, test_connect_and_time_out);
