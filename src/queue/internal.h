@@ -188,10 +188,10 @@ int store_drop_partial(struct store *s);
 int store_files(struct store *s, struct strbuf *ids);
 /* The open transaction ends this message: its file, if there is one, goes after the commit. */
 int store_file_ends(struct store *s, const char *id);
-/* Looks at PRUNE_LOOK messages behind the row *place, which moves on, from the last to the first again; forgets those that
- * were finished before `before_ms`, PRUNE_BATCH at most. */
+/* Looks at PRUNE_LOOK messages behind the row *place, which moves on, and begins again with the first behind those that came
+ * before `before_ms`; forgets those that were finished before then, PRUNE_BATCH at most. */
 enum { PRUNE_BATCH = 100, PRUNE_LOOK = 5000 };
-int store_prune(struct store *s, int64_t before_ms, int64_t *place, int *pruned);
+int store_prune(struct store *s, int64_t before_ms, int64_t now_ms, int64_t *place, int *pruned);
 
 /* The oldest change that another process has made and that the daemon has not seen; .row 0 when there is none. */
 struct store_control {

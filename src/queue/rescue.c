@@ -451,8 +451,9 @@ static int rescue_from(struct rescue *r, const char *path, const char *file, str
     return rc;
 }
 
-/* Which schema the file has is not known where its first page is damaged.  One that is too new does not open: it has
- * tables for which there are no pages. */
+/* Which schema the file has is not known where its first page is damaged.  One that is too new does not open, as it has
+ * tables for which there are no pages; but for version 4, which only lacks two indexes: of an older file it finds what
+ * waits, and may not find what trace tells. */
 static int rescue_from_copy(struct rescue *r, const char *path, const char *file, struct err *err)
 {
     char *copy = NULL;

@@ -43,7 +43,7 @@ static const char *const sql_texts[SQL_STATEMENTS] = {
     [SQL_MOVE_MESSAGES] = "UPDATE message SET expires_ms = expires_ms + ?1, created_ms = created_ms + ?2"
                           " WHERE row IN (SELECT row >> 16 FROM recipient)",
     [SQL_MOVE_RECIPIENTS] = "UPDATE recipient SET next_ms = next_ms + ?",
-    [SQL_FINISHED] = "SELECT row, ifnull(finished_ms, ?) FROM message WHERE row > ? ORDER BY row LIMIT ?",
+    [SQL_FINISHED] = "SELECT row, ifnull(finished_ms, ?), created_ms FROM message WHERE row > ? ORDER BY row LIMIT ?",
     [SQL_DROP_EVENTS] = "DELETE FROM event WHERE message_row = ?",
     [SQL_DROP_MESSAGE] = "DELETE FROM message WHERE row = ?",
     [SQL_FREE_PAGES] = "PRAGMA freelist_count",

@@ -455,22 +455,26 @@ int store_drop_partial(struct store *s)
     }
 }
 
-int store_prune(struct store *s, int64_t before_ms, int64_t *place, int *pruned)
+int store_prune(struct store *s, int64_t before_ms, int64_t now_ms, int64_t *place, int *pruned)
 {
     int64_t rows[PRUNE_BATCH];
     struct run r = run_of(s, SQL_FINISHED);
     int looked = 0, n = 0;
+    bool last = false;
 
     run_number(&r, before_ms); /* what waits is not old */
     run_number(&r, *place);
     run_number(&r, PRUNE_LOOK);
-    for (; n < PRUNE_BATCH && run_row(&r); looked++) {
+    for (; n < PRUNE_BATCH && !last && run_row(&r); looked++) {
+        int64_t created_ms = sqlite3_column_int64(r.st, 2);
         *place = sqlite3_column_int64(r.st, 0);
         if (sqlite3_column_int64(r.st, 1) < before_ms)
             rows[n++] = *place;
+        /* What came behind it was finished later still; unless its own stamp is of a clock that was ahead. */
+        last = created_ms >= before_ms && created_ms <= now_ms;
     }
     int rc = run_end(&r);
-    if (n < PRUNE_BATCH && looked < PRUNE_LOOK)
+    if (last || (n < PRUNE_BATCH && looked < PRUNE_LOOK))
         *place = 0; /* from the start again */
     for (*pruned = 0; rc == SQLITE_OK && *pruned < n; ++*pruned) {
         rc = run_one(s, SQL_DROP_EVENTS, rows[*pruned]);

@@ -26,6 +26,8 @@ static void complain(struct writer *w, int rc, int cause, const char *reason)
         return;
     w->ailing = true;
     w->complained_ms = now;
+    if (w->tidy_at_ms > now + COMPLAIN_MS) /* which finds out whether it works again */
+        w->tidy_at_ms = now + COMPLAIN_MS;
     if (reason == NULL)
         reason = w->store.db != NULL ? sqlite3_errmsg(w->store.db) : sqlite3_errstr(rc);
     log_event(LOG_LEVEL_ERROR, "store", LOG_STR("path", w->path), LOG_STR("reason", reason), LOG_NUM("code", rc),
@@ -263,7 +265,7 @@ static void tidy(struct writer *w)
     if (rc == SQLITE_OK && w->ailing) /* does it work again?  Nobody may send anything while it does not */
         rc = store_stamp(&w->store, step.now_ms);
     if (rc == SQLITE_OK)
-        rc = store_prune(&w->store, step.now_ms - atomic_load(&w->history_ms), &w->prune_place, &pruned);
+        rc = store_prune(&w->store, step.now_ms - atomic_load(&w->history_ms), step.now_ms, &w->prune_place, &pruned);
     if (rc == SQLITE_OK)
         rc = store_shrink(&w->store, &more);
     rc = end(w, &step, rc);

@@ -1,20 +1,26 @@
 /* Messages that are gone are forgotten in their time, however many wait among them, and a few thousand at a look. */
 #include "rig.h"
 
-enum { WAITING = 3 * PRUNE_LOOK, OLD = 2 * PRUNE_BATCH + 1, YOUNG = 7 };
+enum { WAITING = 3 * PRUNE_LOOK, OLD = 2 * PRUNE_BATCH + 1, YOUNG = 7, NOW = 5000 };
 
-static void fill(struct store *s, int n, int64_t finished_ms)
+static void fill_created(struct store *s, int n, int64_t created_ms, int64_t finished_ms)
 {
     char sql[600];
 
-    snprintf(sql, sizeof(sql),
-             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
-             " INSERT INTO message (id, user, sender, bounce_to, message_id, envid, ret, smtputf8, eightbit, size, "
-             "created_ms,"
-             " expires_ms, finished_ms) SELECT printf('%%010d', i), '', '', '', '', '', 0, 0, 0, 0, 0, 0, nullif(%lld, "
-             "0) FROM n",
-             n, (long long)finished_ms);
+    snprintf(
+        sql, sizeof(sql),
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)"
+        " INSERT INTO message (id, user, sender, bounce_to, message_id, envid, ret, smtputf8, eightbit, size, "
+        "created_ms,"
+        " expires_ms, finished_ms) SELECT printf('%%010d', i), '', '', '', '', '', 0, 0, 0, 0, %lld, 0, nullif(%lld, "
+        "0) FROM n",
+        n, (long long)created_ms, (long long)finished_ms);
     ck_assert_int_eq(sqlite3_exec(s->db, sql, NULL, NULL, NULL), SQLITE_OK);
+}
+
+static void fill(struct store *s, int n, int64_t finished_ms)
+{
+    fill_created(s, n, 0, finished_ms);
 }
 
 static int64_t number(struct store *s, const char *sql)
@@ -58,7 +64,7 @@ START_TEST(what_is_old_goes)
                      SQLITE_OK);
     for (int n; gone < OLD; gone += n, looks++) {
         ck_assert_int_lt(looks, most);
-        ck_assert_int_eq(store_prune(&s, before, &place, &n), SQLITE_OK);
+        ck_assert_int_eq(store_prune(&s, before, NOW, &place, &n), SQLITE_OK);
         ck_assert_int_le(n, PRUNE_BATCH);
     }
     ck_assert_int_eq(number(&s, "SELECT count(*) FROM message"), WAITING + YOUNG);
@@ -79,11 +85,34 @@ START_TEST(it_comes_round_again)
 
     open_store(&r, &s);
     fill(&s, YOUNG, 1000);
-    ck_assert_int_eq(store_prune(&s, 1000, &place, &n), SQLITE_OK);
+    ck_assert_int_eq(store_prune(&s, 1000, NOW, &place, &n), SQLITE_OK);
     ck_assert_int_eq(n, 0);
-    ck_assert_int_eq(store_prune(&s, 1001, &place, &n), SQLITE_OK);
+    ck_assert_int_eq(store_prune(&s, 1001, NOW, &place, &n), SQLITE_OK);
     ck_assert_int_eq(n, YOUNG);
     ck_assert_int_eq(number(&s, "SELECT count(*) FROM message"), 0);
+    store_close(&s);
+    rig_end(&r);
+}
+END_TEST
+
+/* However long the history is, the look at it ends where nothing can be old.  A stamp from the future ends nothing. */
+START_TEST(it_does_not_look_at_what_came_since)
+{
+    struct rig r;
+    struct store s;
+    int64_t place = 0;
+    int n;
+
+    open_store(&r, &s);
+    fill_created(&s, 3, 0, 900);
+    fill_created(&s, 1, 900, 0); /* waits */
+    fill_created(&s, 1, NOW + 1, 2000);
+    fill_created(&s, 2, 900, 999);
+    fill_created(&s, 2 * PRUNE_LOOK, 1000, 1100);
+    ck_assert_int_eq(store_prune(&s, 1000, NOW, &place, &n), SQLITE_OK);
+    ck_assert_int_eq(n, 5);
+    ck_assert_int_eq(place, 0);
+    ck_assert_int_eq(number(&s, "SELECT count(*) FROM message"), 2 + 2 * PRUNE_LOOK);
     store_close(&s);
     rig_end(&r);
 }
@@ -121,6 +150,7 @@ static Suite *make_suite(void)
     tcase_set_timeout(tc, 60);
     tcase_add_loop_test(tc, what_is_old_goes, 0, 2);
     tcase_add_test(tc, it_comes_round_again);
+    tcase_add_test(tc, it_does_not_look_at_what_came_since);
     tcase_add_test(tc, history_is_forgotten_in_its_time);
     suite_add_tcase(suite, tc);
     return suite;
