@@ -132,7 +132,7 @@ format:
 
 .PHONY: check-faults check-kill
 check-faults: $(BUILD)/tests/crash/test_faults
-	@FAULTS=all $<
+	@FAULTS=$${FAULTS:-all} $<
 
 check-kill: deps
 	@$(MAKE) --no-print-directory all
