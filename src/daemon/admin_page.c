@@ -284,11 +284,12 @@ static void add_certificate(const struct admin_facts *f, struct strbuf *out)
         add_time(out, TIME_DATE, f->certificate_end_s);
         strbuf_add_str(out, "</span>\n");
         snprintf(left, sizeof(left), "%" PRId64 " day%s left", days, days == 1 ? "" : "s");
+        bool expired = f->certificate_end_s <= f->now_s;
         add_element(out, "b",
-                    days < 0                       ? "bad"
+                    expired                        ? "bad"
                     : days < CERTIFICATE_SOON_DAYS ? "warn"
                                                    : "good",
-                    f->certificate_end_s <= f->now_s ? "expired" : left);
+                    expired ? "expired" : left);
     }
     if (f->certificate_problem[0] != '\0')
         add_element(out, "code", "", f->certificate_problem);
