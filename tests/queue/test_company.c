@@ -115,6 +115,25 @@ START_TEST(an_outcome_goes_with_the_next_message)
 }
 END_TEST
 
+START_TEST(closing_records_the_outcomes_that_wait)
+{
+    static struct rig_message m;
+    struct rig r;
+
+    rig_begin(&r);
+    put_many(&r, &m, 1);
+    rig_until(&r, r.n_due == 1);
+    rig_load(&r, r.due[0]);
+    queue_finish(r.queue, r.due[0], &(struct queue_result){.outcome = QUEUE_DELIVERED}, 0, "ok");
+    r.due[0] = NULL;
+    ck_assert(some_wait(&r));
+    rig_close(&r);
+    rig_open(&r);
+    ck_assert_uint_eq(queue_length(r.queue), 0);
+    rig_end(&r);
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *suite = suite_create("queue company");
@@ -126,6 +145,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, who_waits_goes_when_few_others_come);
     tcase_add_test(tc, closing_stores_those_that_wait_for_each_other);
     tcase_add_test(tc, an_outcome_goes_with_the_next_message);
+    tcase_add_test(tc, closing_records_the_outcomes_that_wait);
     suite_add_tcase(suite, tc);
     return suite;
 }

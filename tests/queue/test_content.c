@@ -310,6 +310,30 @@ START_TEST(what_is_damaged_is_not_sent)
 }
 END_TEST
 
+/* What waits for its file when the queue is closed is stored, and answered, before it is. */
+START_TEST(closing_stores_those_that_wait_for_their_file)
+{
+    static const char *const ids[] = {"BCDFGHJKLM", "CDFGHJKLMN", "DFGHJKLMNP"};
+    struct rig r;
+    struct rig_message m[ARRAY_LEN(ids)];
+
+    rig_begin(&r);
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        rig_message(&m[i], ids[i], one);
+        m[i].m.body = body_of(r.dir, BODY);
+        queue_put(r.queue, &m[i].m, rig_on_put, &r);
+    }
+    rig_close(&r);
+    ck_assert_uint_eq(r.answered[QUEUE_OK], ARRAY_LEN(ids));
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++)
+        spool_free(&m[i].m.body);
+    rig_open(&r);
+    ck_assert_uint_eq(queue_length(r.queue), ARRAY_LEN(ids));
+    ck_assert_uint_eq(rig_files(&r), ARRAY_LEN(ids));
+    rig_end(&r);
+}
+END_TEST
+
 /* Of the chunk in which the body begins, the table has the head. */
 START_TEST(a_head_that_is_damaged_is_not_sent)
 {
@@ -546,6 +570,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, it_goes_when_it_is_removed);
     tcase_add_test(tc, what_is_not_stored_leaves_none);
     tcase_add_test(tc, kept_together_each_for_itself);
+    tcase_add_test(tc, closing_stores_those_that_wait_for_their_file);
     tcase_add_test(tc, a_folder_that_is_gone_is_made_again);
     tcase_add_test(tc, what_cannot_be_there_is_in_the_table);
     tcase_add_loop_test(tc, what_is_damaged_is_not_sent, 0, ARRAY_LEN(damages));
