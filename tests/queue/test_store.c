@@ -1,7 +1,6 @@
 /* The store through its door: what was answered is there, outcomes, atomic bounces and failures. */
 #include "rig.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
