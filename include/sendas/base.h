@@ -68,6 +68,8 @@ struct slice slice_trim(struct slice s);
 /* Cut at the first `sep`: *head is what stands before it, the result what follows.  Without a
  * `sep`, *head is all of s and the result is empty. */
 struct slice slice_cut(struct slice s, char sep, struct slice *head);
+/* FNV-1a, for tables in memory: whoever chooses the octets can choose their place. */
+uint32_t slice_hash(struct slice s);
 /* All octets below 0x80? */
 bool slice_is_ascii(struct slice s);
 /* Well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms, at most U+10FFFF)? */
@@ -265,6 +267,8 @@ enum { DOMAIN_MAX = 253 };
 int domain_to_ascii(struct slice name, char out[DOMAIN_MAX + 1], struct err *err);
 /* Are both the same domain by domain_to_ascii?  A name that is none equals nothing. */
 bool domain_eq(struct slice a, struct slice b);
+/* Is this numeric address one that only this machine reaches, in either family, or mapped? */
+bool address_is_loopback(const char *address);
 
 /* ---- asking DNS without knowing of it ------------------------------------------------------------ */
 

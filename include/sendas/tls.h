@@ -10,6 +10,7 @@
 
 struct ssl_st;
 struct stack_st_X509;
+struct x509_st;
 struct tls_server;
 
 /* Loads certificate chain and key by `c->tls`, checks that they belong together and that the key is not open to others (what
@@ -69,6 +70,9 @@ struct tls_certificate_problem {
  * the chain (an untrusted one is not told: a private CA is a choice).  Returns how many: 0 is good. */
 size_t tls_certificate_problems(const struct tls_certificate_facts *f, const char *hostname, int64_t now,
                                 int64_t warn_s, struct tls_certificate_problem out[TLS_CERTIFICATE_PROBLEMS]);
+
+/* When it ends, in seconds since 1970; 0 when its date is malformed. */
+int64_t tls_certificate_end(const struct x509_st *certificate);
 
 /* Is this a certificate that can be served for `hostname` from now on: a chain that parses and fits together, its key, the name, the
  * dates?  0, or -1 and the reason. */

@@ -76,3 +76,9 @@ bool domain_eq(struct slice a, struct slice b)
     char left[DOMAIN_MAX + 1], right[DOMAIN_MAX + 1];
     return domain_to_ascii(a, left, NULL) == 0 && domain_to_ascii(b, right, NULL) == 0 && strcmp(left, right) == 0;
 }
+
+bool address_is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 ||
+           strncasecmp(address, "::ffff:127.", 11) == 0;
+}

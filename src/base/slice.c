@@ -87,6 +87,14 @@ struct slice slice_cut(struct slice s, char sep, struct slice *head)
     return slice_skip(s, at + 1);
 }
 
+uint32_t slice_hash(struct slice s)
+{
+    uint32_t hash = 2166136261U;
+    for (size_t i = 0; i < s.n; i++)
+        hash = (hash ^ (unsigned char)s.p[i]) * 16777619U;
+    return hash;
+}
+
 bool slice_is_ascii(struct slice s)
 {
     uint64_t high = 0, eight;

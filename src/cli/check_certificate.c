@@ -149,12 +149,6 @@ static bool ask_listeners(struct check_run *r, const STACK_OF(X509) * *served)
     return known;
 }
 
-static int64_t end_of(const X509 *x)
-{
-    struct tm tm;
-    return ASN1_TIME_to_tm(X509_get0_notAfter(x), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
 /* The first that presents another certificate than the file's. */
 static void compare(struct check_run *r, const X509 *leaf, const STACK_OF(X509) *const *served,
                     struct check_certificate *f)
@@ -164,7 +158,7 @@ static void compare(struct check_run *r, const X509 *leaf, const STACK_OF(X509) 
         if (theirs == NULL || X509_cmp(leaf, theirs) == 0)
             continue;
         f->listener = check_text(r, "port %u", r->config->listen[i].port);
-        f->served_after = end_of(theirs);
+        f->served_after = tls_certificate_end(theirs);
     }
 }
 

@@ -228,7 +228,7 @@ void text_print(const char *text, FILE *stream);
 
 /* A domain name that is no numeric address, as A-labels. */
 int name_to_ascii(struct slice text, char out[DOMAIN_MAX + 1], struct err *err);
-enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_MAX = ADDRESS_LOCAL_MAX + 1 + DOMAIN_MAX, IP_MAX = 46 };
+enum { ADDRESS_LOCAL_MAX = 64, ADDRESS_MAX = ADDRESS_LOCAL_MAX + 1 + DOMAIN_MAX, IP_MAX = CONFIG_IP_MAX };
 /* local@domain, the local part a dot-atom (ASCII or UTF-8), the domain as A-labels. */
 int address_normalize(struct slice text, char out[ADDRESS_MAX + 1], struct err *err);
 /* A numeric IPv4 or IPv6 address in its usual spelling; its family in *family when not NULL. */

@@ -103,6 +103,5 @@ bool config_admin_exposed(const struct config *c)
 {
     char address[IP_MAX];
     uint16_t port;
-    return config_admin_address(c, address, &port) && strncmp(address, "127.", 4) != 0 &&
-           strcmp(address, "::1") != 0 && strncmp(address, "::ffff:127.", 11) != 0;
+    return config_admin_address(c, address, &port) && !address_is_loopback(address);
 }

@@ -88,6 +88,8 @@ struct admin_day {
 /* Fills all, the places only if they are wanted (they take 10 ms for a hundred thousand messages); -1 when out of memory.  admin_facts_free afterwards, in any case. */
 int admin_facts_gather(const struct daemon *d, const struct admin_day *day, bool places, struct admin_facts *ret);
 void admin_facts_free(struct admin_facts *f);
+/* Messages that are in the queue and not held. */
+size_t admin_waiting(const struct admin_facts *f);
 void admin_totals(const struct daemon *d, struct admin_totals *ret);
 /* The text of a reply, without control characters, and with the local part of each address taken away. */
 void admin_reason(const char *reply, char out[ADMIN_REASON]);

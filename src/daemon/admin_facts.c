@@ -177,3 +177,9 @@ void admin_facts_free(struct admin_facts *f)
     f->keys = NULL;
     f->n_keys = 0;
 }
+
+/* The two are counted apart: in the store, and in the schedule. */
+size_t admin_waiting(const struct admin_facts *f)
+{
+    return f->queue.messages > f->queue.held ? f->queue.messages - f->queue.held : 0;
+}

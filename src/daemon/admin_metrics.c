@@ -142,8 +142,7 @@ static void add_outgoing(const struct admin_facts *f, struct strbuf *out)
 static void add_queue(const struct admin_facts *f, struct strbuf *out)
 {
     describe(out, "sendas_queue_messages", "gauge", "Messages in the queue.");
-    strbuf_addf(out, "sendas_queue_messages{state=\"waiting\"} %zu\n",
-                f->queue.messages > f->queue.held ? f->queue.messages - f->queue.held : 0);
+    strbuf_addf(out, "sendas_queue_messages{state=\"waiting\"} %zu\n", admin_waiting(f));
     strbuf_addf(out, "sendas_queue_messages{state=\"held\"} %zu\n", f->queue.held);
     gauge(out, "sendas_queue_oldest_message_age_seconds", "How long the oldest message that is not held has waited.",
           f->queue.oldest_age_ms / 1000);

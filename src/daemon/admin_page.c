@@ -196,7 +196,7 @@ static void add_queue(const struct admin_facts *f, struct strbuf *out)
     char age[32];
 
     strbuf_add_str(out, "<section>\n<h2>Queue</h2>\n<dl class=\"three\">\n");
-    add_number(out, "waiting", f->queue.messages > f->queue.held ? f->queue.messages - f->queue.held : 0);
+    add_number(out, "waiting", admin_waiting(f));
     add_number(out, "held", f->queue.held);
     admin_span(age, f->queue.oldest_age_ms / 1000);
     add_tile(out, "oldest", f->n_places == 0 ? "–" : age);

@@ -13,12 +13,9 @@ struct deferral {
     char reply[REPLY_MAX];
 };
 
-static size_t place_of(const char *domain)
+static struct deferral *place_of(const struct delivery *d, const char *domain)
 {
-    uint32_t hash = 2166136261U; /* FNV-1a */
-    for (; *domain != '\0'; domain++)
-        hash = (hash ^ (unsigned char)*domain) * 16777619U;
-    return hash % PLACES;
+    return &d->deferrals[slice_hash(slice_of(domain)) % PLACES];
 }
 
 /* The length of what fits, not amid a character. */
@@ -36,7 +33,7 @@ void deferrals_note(struct delivery *d, const char *domain, const char *reply)
         d->deferrals = calloc(PLACES, sizeof(*d->deferrals));
     if (d->deferrals == NULL)
         return;
-    struct deferral *at = &d->deferrals[place_of(domain)];
+    struct deferral *at = place_of(d, domain);
     snprintf(at->domain, sizeof(at->domain), "%s", domain);
     snprintf(at->reply, sizeof(at->reply), "%.*s", (int)fitting(reply, REPLY_MAX - 1), reply);
 }
@@ -45,7 +42,7 @@ const char *delivery_last_deferral(const struct delivery *d, const char *domain)
 {
     if (d->deferrals == NULL)
         return NULL;
-    const struct deferral *at = &d->deferrals[place_of(domain)];
+    const struct deferral *at = place_of(d, domain);
     return strcmp(at->domain, domain) == 0 ? at->reply : NULL;
 }
 

@@ -67,13 +67,10 @@ static struct route *make_route(struct destination *dest)
 /* ---- the list of them
  * ------------------------------------------------------------------------------------------------------ */
 
+/* A flood of chosen names costs a list walk each, no more. */
 static struct destination **bucket_of(struct delivery *d, const char *key)
 {
-    uint32_t hash =
-        2166136261U; /* FNV-1a: domains to buckets; a flood of chosen names costs a list walk each, no more */
-    for (const char *p = key; *p != '\0'; p++)
-        hash = (hash ^ (unsigned char)*p) * 16777619U;
-    return &d->buckets[hash % DESTINATION_BUCKETS];
+    return &d->buckets[slice_hash(slice_of(key)) % DESTINATION_BUCKETS];
 }
 
 static struct destination *destination_new(struct delivery *d, const char *domain, const char *key)

@@ -37,10 +37,7 @@ void dsn_limit_free(struct dsn_limit **pl)
 
 static struct entry **bucket_of(struct dsn_limit *l, const char *user)
 {
-    uint32_t hash = 2166136261U; /* FNV-1a */
-    for (const char *p = user; *p != '\0'; p++)
-        hash = (hash ^ (unsigned char)*p) * 16777619U;
-    return &l->buckets[hash % BUCKETS];
+    return &l->buckets[slice_hash(slice_of(user)) % BUCKETS];
 }
 
 /* The user's entry, made if there is none; those whose room is all free again go. */

@@ -62,12 +62,6 @@ static int set_trust(struct ub_ctx *ub, const char *anchor, struct err *err)
     return rc == 0 ? 0 : err_set(err, "dns.trust_anchor: %s: %s", anchor, ub_strerror(rc));
 }
 
-static bool is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strcmp(address, "::1") == 0 ||
-           strncasecmp(address, "::ffff:127.", 11) == 0;
-}
-
 /* Servers that were named know their zones, private ones too: libunbound must not answer for those of RFC 6761, 6303
  * and 8375 by itself.  It reads all that was set before the first of these zones goes. */
 static int unblock_local_zones(struct ub_ctx *ub)
@@ -93,7 +87,7 @@ static int set_servers(struct ub_ctx *ub, const struct config *c, struct err *er
         int rc = ub_ctx_set_fwd(ub, server);
         if (rc != 0)
             return err_set(err, "dns.servers: %s: %s", server, ub_strerror(rc));
-        local = local || is_loopback(s->address);
+        local = local || address_is_loopback(s->address);
     }
     if (local && set_option(ub, "do-not-query-localhost:", "no", err) < 0)
         return -1;

@@ -228,11 +228,7 @@ void schedule_hasten(struct schedule *s, int64_t due_ms, bool (*which)(void *ctx
 
 uint32_t schedule_user_tag(struct slice user)
 {
-    uint32_t tag = 2166136261U; /* FNV-1a */
-
-    for (size_t i = 0; i < user.n; i++)
-        tag = (tag ^ (unsigned char)user.p[i]) * 16777619U;
-    return tag;
+    return slice_hash(user);
 }
 
 void schedule_free(struct schedule *s)

@@ -72,6 +72,11 @@ static int64_t seconds_of(const ASN1_TIME *t)
     return ASN1_TIME_to_tm(t, &tm) == 1 ? (int64_t)timegm(&tm) : 0;
 }
 
+int64_t tls_certificate_end(const struct x509_st *certificate)
+{
+    return seconds_of(X509_get0_notAfter(certificate));
+}
+
 bool tls_certificate_covers(X509 *x, const char *hostname)
 {
     /* RFC 6125 6.4.4: the common name counts only where there is no name of the right kind; clients have stopped looking. */
@@ -148,7 +153,7 @@ void tls_certificate_judge_chain(const struct stack_st_X509 *chain, const char *
     *ret = (struct tls_certificate_facts){
         .covers = tls_certificate_covers(leaf, hostname),
         .not_before = seconds_of(X509_get0_notBefore(leaf)),
-        .not_after = seconds_of(X509_get0_notAfter(leaf)),
+        .not_after = tls_certificate_end(leaf),
         .certificates = (size_t)sk_X509_num(chain),
     };
     issuer_text(leaf, ret->issuer, sizeof(ret->issuer));

@@ -281,11 +281,7 @@ void tls_server_warn(struct tls_server *t, const struct config *c)
 
 int64_t tls_server_end(const struct tls_server *t)
 {
-    struct tm tm;
-
-    if (t->temporary || ASN1_TIME_to_tm(X509_get0_notAfter(SSL_CTX_get0_certificate(t->ctx)), &tm) != 1)
-        return 0;
-    return (int64_t)timegm(&tm);
+    return t->temporary ? 0 : tls_certificate_end(SSL_CTX_get0_certificate(t->ctx));
 }
 
 const char *tls_server_problem(const struct tls_server *t)
