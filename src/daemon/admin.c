@@ -5,11 +5,9 @@
 #include "admin.h"
 #include "conn.h"
 
-#include <errno.h>
 #include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -31,7 +29,8 @@ struct admin {
     struct daemon *daemon;
     char *listen; /* as configured */
     int fd;
-    struct event *event, *pause_timer, *day_timer;
+    struct acceptor acceptor;
+    struct event *day_timer;
     struct admin_day day;
     int today; /* tm_yday */
     struct visitor visitors[VISITORS_MAX];
@@ -89,53 +88,27 @@ static struct visitor *find_place(struct admin *a)
     return ret;
 }
 
-/* Takes the descriptor over. */
-static void visitor_accept(struct admin *a, int fd)
+/* ---- accepting ------------------------------------------------------------------------------------------ */
+
+static void log_rest(void *ctx, int error)
 {
+    (void)ctx;
+    log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("key", "admin.listen"), LOG_STR("error", strerror(error)));
+}
+
+static bool take(void *ctx, int fd, const struct sockaddr_storage *from)
+{
+    struct admin *a = ctx;
     struct visitor *v = find_place(a);
 
+    (void)from;
     conn_free(&v->conn);
     *v = (struct visitor){.admin = a, .until_ms = clock_mono_ms() + VISIT_MS};
     v->conn = conn_accept(a->daemon->base, fd, &visitor_calls, v);
+    return true;
 }
 
-/* ---- accepting ------------------------------------------------------------------------------------------ */
-
-/* No descriptors or no memory: a second without accepting instead of a loop that spins. */
-static void pause_accepting(struct admin *a, int error)
-{
-    static const struct timeval second = {.tv_sec = 1};
-
-    log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("key", "admin.listen"), LOG_STR("error", strerror(error)));
-    if (evtimer_add(a->pause_timer, &second) == 0)
-        event_del(a->event);
-}
-
-static void on_pause_over(evutil_socket_t fd, short what, void *arg)
-{
-    struct admin *a = arg;
-    (void)fd, (void)what;
-    if (event_add(a->event, NULL) < 0)
-        pause_accepting(a, ENOMEM);
-}
-
-static void on_acceptable(evutil_socket_t listening, short what, void *arg)
-{
-    struct admin *a = arg;
-
-    (void)what;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        int fd = accept4(listening, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            return;
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-            pause_accepting(a, errno);
-            return;
-        }
-        if (fd >= 0) /* otherwise this one connection failed (accept(2), error handling) */
-            visitor_accept(a, fd);
-    }
-}
+static const struct acceptor_calls acceptor_calls = {.a_turn = ACCEPTS_A_TURN, .take = take, .log_rest = log_rest};
 
 /* ---- the day -------------------------------------------------------------------------------------------- */
 
@@ -173,10 +146,7 @@ static void admin_free(struct admin **pa)
         return;
     for (size_t i = 0; i < VISITORS_MAX; i++)
         conn_free(&a->visitors[i].conn);
-    if (a->event != NULL)
-        event_free(a->event);
-    if (a->pause_timer != NULL)
-        event_free(a->pause_timer);
+    acceptor_free(&a->acceptor);
     if (a->day_timer != NULL)
         event_free(a->day_timer);
     if (a->fd >= 0)
@@ -204,10 +174,9 @@ static struct admin *admin_new(struct daemon *d, const struct config *c, struct 
         goto fail;
     }
     a->listen = strdup(c->admin_listen);
-    a->event = event_new(d->base, a->fd, EV_READ | EV_PERSIST, on_acceptable, a);
-    a->pause_timer = evtimer_new(d->base, on_pause_over, a);
     a->day_timer = event_new(d->base, -1, EV_PERSIST, on_minute, a);
-    if (a->listen != NULL && a->event != NULL && a->pause_timer != NULL && a->day_timer != NULL)
+    if (acceptor_init(&a->acceptor, d->base, a->fd, &acceptor_calls, a) == 0 && a->listen != NULL &&
+        a->day_timer != NULL)
         return a;
     err_set(err, "out of memory");
 fail:
@@ -247,7 +216,7 @@ void admin_commit(struct daemon *d, const struct config *c)
         return;
     d->admin = fresh;
     d->admin_next = NULL;
-    event_add(fresh->event, NULL);
+    acceptor_start(&fresh->acceptor);
     event_add(fresh->day_timer, &minute);
 }
 

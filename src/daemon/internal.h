@@ -56,6 +56,27 @@ struct daemon {
     bool stopping, delivery_stopped;
 };
 
+/* ---- acceptor.c: connections from a listening socket ----------------------------------------------------- */
+
+struct acceptor_calls {
+    int a_turn; /* how many at most before the loop goes on */
+    /* Takes the descriptor over, which does not block; false: there was no room for it (it is closed already). */
+    bool (*take)(void *ctx, int fd, const struct sockaddr_storage *from);
+    /* Nothing is accepted for a second: no descriptors, or no memory (an errno). */
+    void (*log_rest)(void *ctx, int error);
+};
+
+struct acceptor {
+    const struct acceptor_calls *calls;
+    void *ctx;
+    struct event *event, *rest_timer;
+};
+
+/* Of a socket that listens and does not block, and stays the caller's.  -1 without memory; acceptor_free in any case. */
+int acceptor_init(struct acceptor *a, struct event_base *base, int fd, const struct acceptor_calls *calls, void *ctx);
+void acceptor_start(struct acceptor *a);
+void acceptor_free(struct acceptor *a);
+
 /* ---- listener.c: accepting sockets ----------------------------------------------------------------- */
 
 /* Listeners for `c` that are not there yet are bound (nothing accepts yet); those that stay are kept.  On failure all

@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <event2/event.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@ struct listener {
     enum config_tls_mode tls, next_tls;
     uint64_t accepted;
     int fd;
-    struct event *event, *pause_timer;
+    struct acceptor acceptor;
     bool accepting; /* false: bound by listeners_prepare, not committed */
 };
 
@@ -108,54 +107,30 @@ bool listeners_own_address(const struct daemon *d, const char *address)
 
 /* ---- accepting -------------------------------------------------------------------------------------- */
 
-/* No descriptors or no memory: a second without accepting instead of a loop that spins. */
-static void pause_accepting(struct listener *l, int error)
+static void log_rest(void *ctx, int error)
 {
-    static const struct timeval second = {.tv_sec = 1};
-
+    const struct listener *l = ctx;
     log_event(LOG_LEVEL_ERROR, "accept", LOG_STR("address", l->address), LOG_NUM("port", l->port),
               LOG_STR("error", strerror(error)));
-    if (evtimer_add(l->pause_timer, &second) == 0)
-        event_del(l->event);
 }
 
-static void on_pause_over(evutil_socket_t fd, short what, void *arg)
+static bool take(void *ctx, int fd, const struct sockaddr_storage *from)
 {
-    struct listener *l = arg;
-    (void)fd, (void)what;
-    if (event_add(l->event, NULL) < 0)
-        pause_accepting(l, ENOMEM);
-}
+    struct listener *l = ctx;
+    char ip[46];
+    uint16_t port;
 
-static void on_acceptable(evutil_socket_t listening, short what, void *arg)
-{
-    struct listener *l = arg;
-
-    (void)what;
-    for (int i = 0; i < ACCEPTS_A_TURN; i++) {
-        struct sockaddr_storage from = {0};
-        socklen_t n = sizeof(from);
-        char ip[46];
-        uint16_t port;
-        int fd = accept4(listening, (struct sockaddr *)&from, &n, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-            return;
-        if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)) {
-            pause_accepting(l, errno);
-            return;
-        }
-        if (fd < 0) /* this one connection failed (accept(2), error handling) */
-            continue;
-        if (fd >= l->daemon->client_descriptor_max) { /* the last ones are for the queue and for delivery */
-            close(fd);
-            pause_accepting(l, EMFILE);
-            return;
-        }
-        address_text(&from, ip, &port);
-        l->accepted++;
-        server_conn_accept(l->daemon, fd, ip, l->port, l->tls);
+    if (fd >= l->daemon->client_descriptor_max) { /* the last ones are for the queue and for delivery */
+        close(fd);
+        return false;
     }
+    address_text(from, ip, &port);
+    l->accepted++;
+    server_conn_accept(l->daemon, fd, ip, l->port, l->tls);
+    return true;
 }
+
+static const struct acceptor_calls acceptor_calls = {.a_turn = ACCEPTS_A_TURN, .take = take, .log_rest = log_rest};
 
 /* ---- binding -------------------------------------------------------------------------------------------- */
 
@@ -187,10 +162,7 @@ int listener_bind(const char *address, uint16_t port, int backlog, struct err *e
 
 static void listener_free(struct listener *l)
 {
-    if (l->event != NULL)
-        event_free(l->event);
-    if (l->pause_timer != NULL)
-        event_free(l->pause_timer);
+    acceptor_free(&l->acceptor);
     if (l->fd >= 0)
         close(l->fd);
     free(l->address);
@@ -211,9 +183,7 @@ static struct listener *listener_new(struct daemon *d, const struct config_liste
     if (l->fd < 0)
         goto fail;
     l->address = strdup(c->address);
-    l->event = event_new(d->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
-    l->pause_timer = evtimer_new(d->base, on_pause_over, l);
-    if (l->address != NULL && l->event != NULL && l->pause_timer != NULL)
+    if (acceptor_init(&l->acceptor, d->base, l->fd, &acceptor_calls, l) == 0 && l->address != NULL)
         return l;
     err_set(err, "out of memory");
 fail:
@@ -267,7 +237,7 @@ void listeners_commit(struct daemon *d, const struct config *c)
         }
         l->tls = l->next_tls;
         if (!l->accepting)
-            event_add(l->event, NULL);
+            acceptor_start(&l->acceptor);
         l->accepting = true;
         pl = &l->next;
     }
